@@ -1,0 +1,2 @@
+//! The bootloader's decisions: verify, back up, copy, confirm, roll back; generic over flash.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Bootloader for the SAM E54 Xplained Pro.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The application firmware: network, cloud, update and heartbeat tasks.
+#![no_std]

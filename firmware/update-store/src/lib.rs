@@ -1,0 +1,2 @@
+//! Files on external NOR flash: littlefs behind the calls that an update needs.
+#![no_std]

@@ -1,0 +1,14 @@
+//! Instruction-set simulator of ARMv7E-M with FPv4-SP and its system and debug registers.
+//!
+//! The core knows nothing of the chip around it: it reaches memory and peripherals through [`Bus`], and the chip
+//! drives its interrupt lines. Everything in the Private Peripheral Bus that belongs to the core (SCS, NVIC, SysTick,
+//! MPU, FPB, DWT, ITM, ROM table) is inside this crate, for the program as for a debugger.
+
+mod bus;
+mod cpu;
+
+pub use bus::{Bus, BusFault, Size};
+pub use cpu::{Config, Cpu, Stop};
+
+/// Core clock cycles since the core's first power-on; never goes back.
+pub type Cycle = u64;

@@ -1,0 +1,2 @@
+//! Hardware-in-the-loop runner for over-the-air updates.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Local IoT Hub, Device Provisioning Service and Device Update, without IO.

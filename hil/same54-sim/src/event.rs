@@ -1,0 +1,105 @@
+//! What an observer of the board is told.
+
+use sim_base::Instant;
+
+/// Something that happened on the board, in order of virtual time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The kinds of [`Event`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// Supply switched on.
+    PowerOn,
+    /// Supply cut. `torn` names the flash operation that was in flight.
+    PowerOff {
+        /// For example "NOR page program at 0x0001_0200", if one was under way.
+        torn: Option<String>,
+    },
+    /// The chip left reset.
+    Reset(ResetCause),
+    /// Internal flash: one write (page or quad word) was started by NVMCTRL.
+    NvmProgram {
+        /// First byte.
+        addr: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// Internal flash: a block was erased.
+    NvmErase {
+        /// First byte.
+        addr: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// External flash: one page program with the bytes that were sent.
+    NorProgram {
+        /// First byte in the NOR array.
+        addr: u32,
+        /// The bytes as sent over QSPI.
+        data: Vec<u8>,
+    },
+    /// External flash: an erase of `len` bytes.
+    NorErase {
+        /// First byte in the NOR array.
+        addr: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// A frame left the GMAC (`sent`) or was handed to it.
+    Frame {
+        /// True if the board sent it.
+        sent: bool,
+        /// Length without FCS, bytes.
+        len: u32,
+    },
+    /// The program touched a register that the model does not have.
+    Unmodelled {
+        /// Peripheral and offset, for example "PCC+0x04".
+        what: String,
+        /// True for a write.
+        write: bool,
+        /// Address of the instruction.
+        pc: u32,
+    },
+    /// The program executed an instruction that the core does not model; it took a UsageFault.
+    UndefinedInstruction {
+        /// Address of the instruction.
+        pc: u32,
+        /// The encoding, second halfword in the low bits if there are two.
+        encoding: u32,
+    },
+    /// The core locked up.
+    Lockup {
+        /// Address of the instruction that could not be handled.
+        pc: u32,
+    },
+    /// A rule of the chip's documents was broken, for example a flash word programmed twice without an erase.
+    Violation(String),
+}
+
+/// RSTC.RCAUSE (SAM D5x/E5x datasheet, RSTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResetCause {
+    /// POR: power-on.
+    PowerOn,
+    /// BODCORE or BODVDD: brown-out.
+    BrownOut,
+    /// NVM: after a bank swap.
+    Nvm,
+    /// EXT: RESETN pin.
+    External,
+    /// WDT: watchdog.
+    Watchdog,
+    /// SYST: system reset request.
+    System,
+    /// BACKUP: leaving backup mode.
+    Backup,
+}

@@ -1,0 +1,1 @@
+//! Virtual Ethernet with DHCP, DNS, NTP and TCP services.
