@@ -1,2 +1,29 @@
 //! Drivers for the SAM E54 Xplained Pro: Ethernet, external NOR flash, internal flash, time.
+//!
+//! The one crate that touches registers. Everything starts with [`Board::take`]. The features `net` and `time` add
+//! Ethernet and embassy-time; a bootloader does without both.
 #![no_std]
+
+mod brown_out;
+pub mod clock;
+pub mod delay;
+#[cfg(feature = "net")]
+pub mod gmac;
+pub mod identity;
+pub mod led;
+pub mod nor;
+pub mod nvm;
+pub mod qspi;
+pub mod reset;
+pub mod start;
+#[cfg(feature = "time")]
+pub mod time;
+pub mod trng;
+pub mod watchdog;
+pub mod xpro;
+
+pub use delay::SysTickDelay;
+pub use nor::{Nor, NorError};
+pub use nvm::{Nvm, NvmError};
+pub use reset::{ResetCause, system_reset};
+pub use xpro::{BOARD_NAME, Board};
