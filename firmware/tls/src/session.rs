@@ -117,11 +117,8 @@ impl<'b, IO: Read + Write> Session<'b, IO> {
 
     /// Says goodbye: sends close_notify and flushes. Further use yields [`Error::Closed`].
     pub async fn close(&mut self) -> Result<(), Error<IO::Error>> {
-        loop {
-            match self.advance(Want::Close)? {
-                Outcome::Flush => self.send_unsent().await?,
-                _ => break,
-            }
+        while let Outcome::Flush = self.advance(Want::Close)? {
+            self.send_unsent().await?;
         }
         self.flush().await?;
         self.state = State::Dead;
@@ -131,6 +128,11 @@ impl<'b, IO: Read + Write> Session<'b, IO> {
     /// The transport, for example to look at its state.
     pub fn transport(&self) -> &IO {
         &self.io
+    }
+
+    /// The transport, for example to change its time-out. To read or write it directly breaks the session.
+    pub fn transport_mut(&mut self) -> &mut IO {
+        &mut self.io
     }
 
     /// Gives the transport back, without close_notify.

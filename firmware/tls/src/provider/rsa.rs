@@ -92,3 +92,76 @@ impl SignatureVerificationAlgorithm for Rsa {
         self.signature
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use rsa::traits::PublicKeyParts;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    const LEAF: &[u8] = include_bytes!("../../tests/keys/leaf.pem");
+    const INTERMEDIATE: &[u8] = include_bytes!("../../tests/keys/intermediate.pem");
+
+    /// Public key (PKCS#1) and a signature of another implementation.
+    fn signed(pem: &[u8], scheme: SignatureScheme, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let provider = rustls::crypto::ring::default_provider();
+        let key = provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(pem).unwrap()).unwrap();
+        let signature = key.choose_scheme(&[scheme]).unwrap().sign(message).unwrap();
+        let spki = key.public_key().unwrap();
+        // SubjectPublicKeyInfo of an RSA key: 24 bytes stand before the RSAPublicKey.
+        (spki.as_ref()[24..].to_vec(), signature)
+    }
+
+    #[test]
+    fn each_scheme_accepts_its_own_signature_and_no_other() {
+        for pem in [LEAF, INTERMEDIATE] {
+            for (signer, _) in ALGORITHMS.mapping {
+                let (public, signature) = signed(pem, *signer, b"message");
+                for (scheme, algorithms) in ALGORITHMS.mapping {
+                    let verify = |message: &[u8], signature: &[u8]| {
+                        algorithms[0].verify_signature(&public, message, signature).is_ok()
+                    };
+                    assert_eq!(verify(b"message", &signature), scheme == signer, "{signer:?} by {scheme:?}");
+                    assert!(!verify(b"massage", &signature));
+                    assert!(!verify(b"message", &signature[1..]));
+                    let mut flipped = signature.clone();
+                    flipped[100] ^= 1;
+                    assert!(!verify(b"message", &flipped));
+                }
+                assert!(ALGORITHMS.all[0].verify_signature(&public[1..], b"message", &signature).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn rs256_takes_plain_numbers() {
+        let (public, signature) = signed(LEAF, SignatureScheme::RSA_PKCS1_SHA256, b"message");
+        let parsed = RsaPublicKeyRef::from_der(&public).unwrap();
+        let n = parsed.modulus.as_bytes();
+        assert!(rsa_pkcs1_sha256_verify(n, 65537, b"message", &signature));
+        assert!(!rsa_pkcs1_sha256_verify(n, 3, b"message", &signature));
+        assert!(!rsa_pkcs1_sha256_verify(n, 65537, b"massage", &signature));
+        assert!(!rsa_pkcs1_sha256_verify(&n[1..], 65537, b"message", &signature));
+        assert!(!rsa_pkcs1_sha256_verify(&[], 65537, b"message", &[]));
+        let digest = <[u8; 32]>::from(<Sha256 as sha2::Digest>::digest(b"message"));
+        assert!(rsa_pkcs1_sha256_verify_digest(n, 65537, &digest, &signature));
+        assert!(!rsa_pkcs1_sha256_verify_digest(n, 65537, &[0; 32], &signature));
+    }
+
+    #[test]
+    fn keys_outside_2048_to_4096_bits_are_refused() {
+        let number = |bits: usize| {
+            let mut bytes = alloc::vec![0xFF; bits / 8];
+            bytes[0] = 0x80;
+            bytes
+        };
+        assert!(key(&number(1024), &[1, 0, 1]).is_none());
+        assert_eq!(key(&number(2048), &[1, 0, 1]).unwrap().size(), 256);
+        assert_eq!(key(&number(4096), &[1, 0, 1]).unwrap().size(), 512);
+        assert!(key(&number(8192), &[1, 0, 1]).is_none());
+    }
+}
