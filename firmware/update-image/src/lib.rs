@@ -1,2 +1,27 @@
-//! Image format, flash layout and boot record shared by application, bootloader and hil.
+//! Image format, flash layout and boot record: what application, bootloader and host tools must agree on.
+//!
+//! - [`layout`]: regions of internal and external flash, file names;
+//! - [`verify`](verify()): reads an MCUboot image in pieces and says whether it may run;
+//! - [`boot_record`]: what bootloader and application tell each other over a reset, safe against power cuts;
+//! - `sign` (feature of the same name): makes images and keys that `imgtool` accepts.
 #![no_std]
+
+#[cfg(feature = "sign")]
+extern crate std;
+
+pub mod boot_record;
+pub mod layout;
+pub mod tlv;
+
+mod header;
+mod key;
+#[cfg(feature = "sign")]
+pub mod sign;
+mod source;
+mod verify;
+
+pub use header::{FLAG_ROM_FIXED, HEADER_FIELDS, ImageHeader, MAGIC, Version};
+pub use key::{PublicKey, SPKI_PREFIX};
+pub use layout::Region;
+pub use source::{FlashSource, OutOfBounds, ReadAt};
+pub use verify::{ImageInfo, Policy, Refusal, VerifyError, sha256, verify};

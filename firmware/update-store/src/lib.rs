@@ -1,2 +1,17 @@
-//! Files on external NOR flash: littlefs behind the calls that an update needs.
+//! Files on external NOR flash: a littlefs volume behind the calls that an update needs.
+//!
+//! - [`Store`]: mount, append block by block, read, rename, replace a small file, remove;
+//! - [`next_block_len`]: how many bytes to append so that no flash block is ever copied;
+//! - `host` (feature of the same name): reads the volume out of a flash dump, and simulates a NOR flash whose
+//!   supply is cut.
 #![no_std]
+
+extern crate alloc;
+
+mod error;
+mod geometry;
+mod store;
+
+pub use error::StoreError;
+pub use geometry::{BLOCK_SIZE, block_index, block_offset, next_block_len};
+pub use store::{Reader, Store};
