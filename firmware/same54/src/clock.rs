@@ -39,10 +39,7 @@ const CRYSTAL_WAIT_MS: u32 = 2_000;
 /// Starts the crystal and selects it for the RTC; falls back to the internal oscillator if it does not start.
 ///
 /// A crystal that already runs (the controller survives a core reset) is taken at once.
-pub(crate) fn select_rtc_clock(
-    osc32kctrl: &mut pac::Osc32kctrl,
-    delay: &mut impl DelayNs,
-) -> RtcSource {
+pub(crate) fn select_rtc_clock(osc32kctrl: &mut pac::Osc32kctrl, delay: &mut impl DelayNs) -> RtcSource {
     osc32kctrl.xosc32k().write(|w| {
         w.ondemand().clear_bit();
         w.runstdby().set_bit();

@@ -16,9 +16,7 @@ pub fn local_mac() -> [u8; 6] {
 fn mac_of(serial: &[u8; 16]) -> [u8; 6] {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let hash = serial.iter().fold(OFFSET, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
+    let hash = serial.iter().fold(OFFSET, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     let hash = (hash ^ (hash >> 48)).to_le_bytes();
     let mut mac = [hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]];
     // Bit 0 of the first byte is multicast, bit 1 locally administered (IEEE 802, 8.2).

@@ -10,9 +10,7 @@ pub struct Led {
 
 impl Led {
     pub(crate) fn new(pin: Pin<PC18, Reset>) -> Self {
-        let mut led = Self {
-            pin: pin.into_push_pull_output(),
-        };
+        let mut led = Self { pin: pin.into_push_pull_output() };
         led.set(false);
         led
     }
@@ -20,11 +18,7 @@ impl Led {
     /// Switches it on or off.
     pub fn set(&mut self, on: bool) {
         // Pin writes are infallible on this chip.
-        let _ = if on {
-            self.pin.set_low()
-        } else {
-            self.pin.set_high()
-        };
+        let _ = if on { self.pin.set_low() } else { self.pin.set_high() };
     }
 
     /// Changes its state.

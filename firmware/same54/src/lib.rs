@@ -7,12 +7,16 @@
 mod brown_out;
 pub mod clock;
 pub mod delay;
+#[cfg(feature = "executor")]
+pub mod executor;
 #[cfg(feature = "net")]
 pub mod gmac;
 pub mod identity;
 pub mod led;
 pub mod nor;
 pub mod nvm;
+#[cfg(any(feature = "time", feature = "net", feature = "executor"))]
+pub mod priority;
 pub mod qspi;
 pub mod reset;
 pub mod start;

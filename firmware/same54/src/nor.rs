@@ -5,8 +5,7 @@
 
 use embedded_hal::delay::DelayNs;
 use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
-    check_write,
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
 use crate::qspi::{Lanes, Qspi, QspiPort, Stuck};
@@ -103,10 +102,7 @@ impl<D: DelayNs> Nor<D> {
     /// A program or erase that a reset of the core left under way is waited for first: resetting the memory in the
     /// middle of it would leave undefined bits.
     pub fn new(port: QspiPort, delay: D) -> Result<Self, NorError> {
-        let mut nor = Self {
-            qspi: Qspi::new(port),
-            delay,
-        };
+        let mut nor = Self { qspi: Qspi::new(port), delay };
         nor.wait_ready(ERASE_POLL_US, ERASE_POLLS)?;
         nor.qspi.command(RESET_ENABLE)?;
         nor.qspi.command(RESET_MEMORY)?;
@@ -185,13 +181,7 @@ impl<D: DelayNs> ReadNorFlash for Nor<D> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.qspi.read(
-            QUAD_OUTPUT_FAST_READ,
-            offset,
-            Lanes::Four,
-            QUAD_OUTPUT_DUMMY,
-            bytes,
-        )?;
+        self.qspi.read(QUAD_OUTPUT_FAST_READ, offset, Lanes::Four, QUAD_OUTPUT_DUMMY, bytes)?;
         Ok(())
     }
 
@@ -208,13 +198,9 @@ impl<D: DelayNs> NorFlash for Nor<D> {
         check_erase(self, from, to).map_err(from_kind)?;
         let mut address = from;
         while address < to {
-            let whole_sector = (address as usize).is_multiple_of(NOR_SECTOR)
-                && (to - address) as usize >= NOR_SECTOR;
-            let (instruction, len) = if whole_sector {
-                (SECTOR_ERASE, NOR_SECTOR)
-            } else {
-                (SUBSECTOR_ERASE, NOR_SUBSECTOR)
-            };
+            let whole_sector = (address as usize).is_multiple_of(NOR_SECTOR) && (to - address) as usize >= NOR_SECTOR;
+            let (instruction, len) =
+                if whole_sector { (SECTOR_ERASE, NOR_SECTOR) } else { (SUBSECTOR_ERASE, NOR_SUBSECTOR) };
             self.enable_write()?;
             self.qspi.command_at(instruction, address)?;
             self.finish(ERASE_POLL_US, ERASE_POLLS)?;
@@ -231,8 +217,7 @@ impl<D: DelayNs> NorFlash for Nor<D> {
             let room = NOR_PAGE - address as usize % NOR_PAGE;
             let (now, later) = rest.split_at(room.min(rest.len()));
             self.enable_write()?;
-            self.qspi
-                .write(QUAD_INPUT_PROGRAM, address, Lanes::Four, now)?;
+            self.qspi.write(QUAD_INPUT_PROGRAM, address, Lanes::Four, now)?;
             self.finish(PROGRAM_POLL_US, PROGRAM_POLLS)?;
             address += now.len() as u32;
             rest = later;

@@ -9,8 +9,7 @@ use core::ptr::{read_volatile, write_volatile};
 use atsamd_hal::pac;
 use embedded_hal::delay::DelayNs;
 use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
-    check_write,
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 use pac::nvmctrl::ctrlb::Cmdselect;
 
@@ -120,20 +119,12 @@ impl<D: DelayNs> Nvm<D> {
         Err(NvmError::Timeout)
     }
 
-    fn command(
-        &mut self,
-        command: Cmdselect,
-        address: u32,
-        poll_us: u32,
-        polls: u32,
-    ) -> Result<(), NvmError> {
+    fn command(&mut self, command: Cmdselect, address: u32, poll_us: u32, polls: u32) -> Result<(), NvmError> {
         self.wait_ready(poll_us, polls)?;
         self.clear_flags();
         // SAFETY: ADDR is a plain 24-bit address field; every value is valid and callers have checked the range.
         self.nvm.addr().write(|w| unsafe { w.addr().bits(address) });
-        self.nvm
-            .ctrlb()
-            .write(|w| w.cmdex().key().cmd().variant(command));
+        self.nvm.ctrlb().write(|w| w.cmdex().key().cmd().variant(command));
         self.wait_ready(poll_us, polls)?;
         let flags = self.nvm.intflag().read();
         self.clear_flags();
@@ -162,18 +153,12 @@ impl<D: DelayNs> Nvm<D> {
     /// Reads may return wrong data while the page buffer is filled unless the controller's line caches are off
     /// (SAM D5x/E5x errata, NVMCTRL "NVM read corruption").
     fn set_line_caches(&mut self, on: bool) {
-        self.nvm
-            .ctrla()
-            .modify(|_, w| w.cachedis0().bit(!on).cachedis1().bit(!on));
+        self.nvm.ctrla().modify(|_, w| w.cachedis0().bit(!on).cachedis1().bit(!on));
     }
 
     /// Programs one aligned quad word or one aligned page.
     fn program(&mut self, address: u32, data: &[u8]) -> Result<(), NvmError> {
-        let command = if data.len() == NVM_PAGE {
-            Cmdselect::Wp
-        } else {
-            Cmdselect::Wqw
-        };
+        let command = if data.len() == NVM_PAGE { Cmdselect::Wp } else { Cmdselect::Wqw };
         self.command(Cmdselect::Pbc, address, WRITE_POLL_US, WRITE_POLLS)?;
         for (index, word) in data.chunks_exact(4).enumerate() {
             let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
@@ -189,8 +174,7 @@ impl<D: DelayNs> Nvm<D> {
     fn program_all(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NvmError> {
         let (mut address, mut rest) = (offset, bytes);
         while !rest.is_empty() {
-            let whole_page =
-                (address as usize).is_multiple_of(NVM_PAGE) && rest.len() >= NVM_PAGE;
+            let whole_page = (address as usize).is_multiple_of(NVM_PAGE) && rest.len() >= NVM_PAGE;
             let len = if whole_page { NVM_PAGE } else { NVM_QUAD_WORD };
             let (now, later) = rest.split_at(len);
             self.program(address, now)?;

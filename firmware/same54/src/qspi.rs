@@ -55,8 +55,7 @@ impl QspiPort {
         io3: Pin<PA11, Reset>,
     ) -> Self {
         mclk.apbcmask().modify(|_, w| w.qspi_().set_bit());
-        mclk.ahbmask()
-            .modify(|_, w| w.qspi_().set_bit().qspi_2x_().clear_bit());
+        mclk.ahbmask().modify(|_, w| w.qspi_().set_bit().qspi_2x_().clear_bit());
         let pins = (
             sck.into_alternate(),
             cs.into_alternate(),
@@ -96,44 +95,21 @@ impl Qspi {
 
     /// An instruction alone, for example write enable.
     pub(crate) fn command(&mut self, instruction: u8) -> Result<(), Stuck> {
-        self.frame(
-            instruction,
-            Tfrtypeselect::Write,
-            false,
-            false,
-            Lanes::One,
-            0,
-        );
+        self.frame(instruction, Tfrtypeselect::Write, false, false, Lanes::One, 0);
         self.wait_end()
     }
 
     /// An instruction with a 24-bit address, for example an erase.
     pub(crate) fn command_at(&mut self, instruction: u8, address: u32) -> Result<(), Stuck> {
         // SAFETY: an address field; every value is valid.
-        self.qspi
-            .instraddr()
-            .write(|w| unsafe { w.addr().bits(address) });
-        self.frame(
-            instruction,
-            Tfrtypeselect::Write,
-            true,
-            false,
-            Lanes::One,
-            0,
-        );
+        self.qspi.instraddr().write(|w| unsafe { w.addr().bits(address) });
+        self.frame(instruction, Tfrtypeselect::Write, true, false, Lanes::One, 0);
         self.wait_end()
     }
 
     /// An instruction whose answer is `data`, for example a status register.
     pub(crate) fn register(&mut self, instruction: u8, data: &mut [u8]) -> Result<(), Stuck> {
-        self.frame(
-            instruction,
-            Tfrtypeselect::Read,
-            false,
-            true,
-            Lanes::One,
-            0,
-        );
+        self.frame(instruction, Tfrtypeselect::Read, false, true, Lanes::One, 0);
         for (index, byte) in data.iter_mut().enumerate() {
             // SAFETY: the controller answers reads in its AHB window with the bytes of the data phase.
             *byte = unsafe { read_volatile((AHB_BASE + index) as *const u8) };
@@ -150,14 +126,7 @@ impl Qspi {
         dummy_cycles: u8,
         data: &mut [u8],
     ) -> Result<(), Stuck> {
-        self.frame(
-            instruction,
-            Tfrtypeselect::Readmemory,
-            true,
-            true,
-            lanes,
-            dummy_cycles,
-        );
+        self.frame(instruction, Tfrtypeselect::Readmemory, true, true, lanes, dummy_cycles);
         let mut source = AHB_BASE + address as usize;
         let mut rest = data;
         while !rest.is_empty() {
@@ -179,21 +148,8 @@ impl Qspi {
     }
 
     /// Sends `data` to a 24-bit address, for example a page program.
-    pub(crate) fn write(
-        &mut self,
-        instruction: u8,
-        address: u32,
-        lanes: Lanes,
-        data: &[u8],
-    ) -> Result<(), Stuck> {
-        self.frame(
-            instruction,
-            Tfrtypeselect::Writememory,
-            true,
-            true,
-            lanes,
-            0,
-        );
+    pub(crate) fn write(&mut self, instruction: u8, address: u32, lanes: Lanes, data: &[u8]) -> Result<(), Stuck> {
+        self.frame(instruction, Tfrtypeselect::Writememory, true, true, lanes, 0);
         let mut target = AHB_BASE + address as usize;
         let mut rest = data;
         while !rest.is_empty() {
@@ -222,13 +178,9 @@ impl Qspi {
         lanes: Lanes,
         dummy_cycles: u8,
     ) {
-        self.qspi
-            .intflag()
-            .write(|w| w.instrend().set_bit().csrise().set_bit());
+        self.qspi.intflag().write(|w| w.instrend().set_bit().csrise().set_bit());
         // SAFETY: an instruction code; every value is valid.
-        self.qspi
-            .instrctrl()
-            .write(|w| unsafe { w.instr().bits(instruction) });
+        self.qspi.instrctrl().write(|w| unsafe { w.instr().bits(instruction) });
         self.qspi.instrframe().write(|w| {
             match lanes {
                 Lanes::One => w.width().single_bit_spi(),
@@ -249,9 +201,7 @@ impl Qspi {
     /// Ends a data phase: raises chip select and waits for it.
     fn last_transfer(&mut self) -> Result<(), Stuck> {
         cortex_m::asm::dsb();
-        self.qspi
-            .ctrla()
-            .write(|w| w.enable().set_bit().lastxfer().set_bit());
+        self.qspi.ctrla().write(|w| w.enable().set_bit().lastxfer().set_bit());
         self.wait_end()
     }
 

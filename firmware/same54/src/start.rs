@@ -24,12 +24,7 @@ pub enum NotStartable {
 }
 
 /// Checks the first two words of a vector table at `table` for a program inside of `image` (addresses).
-pub fn check_vectors(
-    table: u32,
-    stack_pointer: u32,
-    reset: u32,
-    image: &Range<u32>,
-) -> Result<(), NotStartable> {
+pub fn check_vectors(table: u32, stack_pointer: u32, reset: u32, image: &Range<u32>) -> Result<(), NotStartable> {
     if !table.is_multiple_of(VECTOR_TABLE_ALIGN) {
         return Err(NotStartable::Misaligned);
     }
@@ -52,12 +47,8 @@ pub fn check_vectors(
 /// calling program left running (DMA, timers with interrupts) may touch memory any more.
 pub unsafe fn start(table: u32, image: &Range<u32>) -> NotStartable {
     // SAFETY: the caller vouches for the image; both words lie in memory-mapped flash, which is always readable.
-    let (stack_pointer, reset) = unsafe {
-        (
-            (table as *const u32).read_volatile(),
-            (table as *const u32).add(1).read_volatile(),
-        )
-    };
+    let (stack_pointer, reset) =
+        unsafe { ((table as *const u32).read_volatile(), (table as *const u32).add(1).read_volatile()) };
     if let Err(refused) = check_vectors(table, stack_pointer, reset, image) {
         return refused;
     }

@@ -24,9 +24,7 @@ impl Watchdog {
         if self.is_running() {
             return;
         }
-        self.wdt
-            .config()
-            .write(|w| w.per().variant(Perselect::Cyc16384));
+        self.wdt.config().write(|w| w.per().variant(Perselect::Cyc16384));
         self.wdt.ctrla().write(|w| w.enable().set_bit());
         while self.wdt.syncbusy().read().enable().bit_is_set() {}
     }
@@ -51,9 +49,7 @@ impl Watchdog {
         // A CLEAR that is still being synchronised does the same job.
         if self.is_running() && self.wdt.syncbusy().read().clear().bit_is_clear() {
             // SAFETY: the documented key; a wrong one would reset the chip.
-            self.wdt
-                .clear()
-                .write(|w| unsafe { w.clear().bits(CLEAR_KEY) });
+            self.wdt.clear().write(|w| unsafe { w.clear().bits(CLEAR_KEY) });
         }
     }
 }

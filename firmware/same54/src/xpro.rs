@@ -72,24 +72,9 @@ impl Board {
         let mut p = pac::Peripherals::take()?;
         let reset_cause = reset::cause(&p.rstc);
         let brown_out_guarded = brown_out::guards_flash(&p.supc);
-        clock::run_at_120_mhz(
-            p.gclk,
-            &mut p.mclk,
-            &mut p.osc32kctrl,
-            &mut p.oscctrl,
-            &mut p.nvmctrl,
-        );
+        clock::run_at_120_mhz(p.gclk, &mut p.mclk, &mut p.osc32kctrl, &mut p.oscctrl, &mut p.nvmctrl);
         let pins = Pins::new(p.port);
-        let qspi = QspiPort::new(
-            p.qspi,
-            &mut p.mclk,
-            pins.pb10,
-            pins.pb11,
-            pins.pa08,
-            pins.pa09,
-            pins.pa10,
-            pins.pa11,
-        );
+        let qspi = QspiPort::new(p.qspi, &mut p.mclk, pins.pb10, pins.pb11, pins.pa08, pins.pa09, pins.pa10, pins.pa11);
         Some(Self {
             reset_cause,
             brown_out_guarded,
@@ -103,8 +88,18 @@ impl Board {
             ethernet: EthernetPort {
                 gmac: p.gmac,
                 pins: crate::gmac::EthernetPins::new(
-                    pins.pa12, pins.pa13, pins.pa14, pins.pa15, pins.pa17, pins.pa18, pins.pa19,
-                    pins.pc11, pins.pc12, pins.pc20, pins.pc21, &mut p.mclk,
+                    pins.pa12,
+                    pins.pa13,
+                    pins.pa14,
+                    pins.pa15,
+                    pins.pa17,
+                    pins.pa18,
+                    pins.pa19,
+                    pins.pc11,
+                    pins.pc12,
+                    pins.pc20,
+                    pins.pc21,
+                    &mut p.mclk,
                 ),
             },
             rtc: RtcPort {
