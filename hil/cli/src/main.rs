@@ -1,2 +1,7 @@
-//! Hardware-in-the-loop runner for over-the-air updates.
-fn main() {}
+//! `hil`: see the library's documentation and `hil --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hil::cli::main()
+}

@@ -1,0 +1,172 @@
+//! Building the programs that go onto the board: bootloader, firmware in some version, signed image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use object::{Architecture, Object, ObjectSegment};
+
+use crate::error::Error;
+
+/// The microcontroller's target triple.
+pub const TARGET: &str = "thumbv7em-none-eabihf";
+/// The cargo profile that keeps firmware small.
+const PROFILE: &str = "firmware";
+
+/// A program as the linker made it.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The ELF file.
+    pub elf: Vec<u8>,
+}
+
+impl Program {
+    /// Reads and checks an Arm ELF file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let elf = fs::read(path).map_err(|source| Error::read(path, source))?;
+        let artifact = |why: String| Error::Artifact { path: path.to_owned(), why };
+        let file = object::File::parse(&*elf).map_err(|why| artifact(format!("not an ELF file ({why}); build it for {TARGET}")))?;
+        if file.architecture() != Architecture::Arm {
+            return Err(artifact(format!("an ELF file for {:?}, not for Arm; build it for {TARGET}", file.architecture())));
+        }
+        Ok(Self { path: path.to_owned(), elf })
+    }
+
+    /// The bytes that go into flash, as one piece: its first address and its contents, gaps filled with `0xFF`.
+    pub fn flat(&self) -> Result<(u32, Vec<u8>), Error> {
+        let artifact = |why: &str| Error::Artifact { path: self.path.clone(), why: why.to_owned() };
+        let file = object::read::elf::ElfFile32::<object::Endianness>::parse(&*self.elf)
+            .map_err(|_| artifact("not a 32-bit ELF file"))?;
+        let mut pieces = Vec::new();
+        for segment in file.segments() {
+            let endian = file.endian();
+            let header = segment.elf_program_header();
+            let data = segment.data().map_err(|_| artifact("a segment lies outside the file"))?;
+            if !data.is_empty() {
+                pieces.push((header.p_paddr.get(endian), data));
+            }
+        }
+        pieces.sort_by_key(|(addr, _)| *addr);
+        let base = pieces.first().ok_or_else(|| artifact("nothing to load"))?.0;
+        let mut image = Vec::new();
+        for (addr, data) in pieces {
+            image.resize((addr - base) as usize, 0xFF);
+            image.extend_from_slice(data);
+        }
+        Ok((base, image))
+    }
+}
+
+/// The workspace's programs and where they are kept.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    out: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace that this `hil` was built from; `out` is where programs are kept.
+    pub fn new(out: PathBuf) -> Self {
+        Self { root: root(), out }
+    }
+
+    /// The bootloader.
+    pub fn bootloader(&self) -> Result<Program, Error> {
+        self.build("bootloader-same54-xpro", "bootloader-same54-xpro", None)
+    }
+
+    /// The application firmware, as version `version`.
+    pub fn firmware(&self, version: &str) -> Result<Program, Error> {
+        self.build("app", "same54_xpro", Some(version))
+    }
+
+    /// Builds `bin` of `package` unless a copy is there that is newer than each of its sources.
+    ///
+    /// cargo keeps one copy for each program; this one keeps a copy for each version, so that two versions do not
+    /// push each other out and a second run builds nothing.
+    fn build(&self, package: &str, bin: &str, version: Option<&str>) -> Result<Program, Error> {
+        let name = match version {
+            Some(version) => format!("{package}-{version}"),
+            None => package.to_owned(),
+        };
+        let kept = self.out.join(format!("{name}.elf"));
+        let sources = self.out.join(format!("{name}.d"));
+        if is_fresh(&kept, &sources, &self.root) {
+            return Program::read(&kept);
+        }
+        eprintln!("building {name} for {TARGET}");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(&cargo);
+        command
+            .current_dir(&self.root)
+            .args(["build", "--quiet", "-p", package, "--bin", bin, "--target", TARGET, "--profile", PROFILE]);
+        if let Some(version) = version {
+            command.env("APP_VERSION", version);
+        }
+        let status = command
+            .status()
+            .map_err(|source| Error::NoCargo { program: cargo.to_string_lossy().into_owned(), source })?;
+        if !status.success() {
+            if !has_target() {
+                return Err(Error::NoTarget { target: TARGET.to_owned(), dir: self.root.clone() });
+            }
+            return Err(Error::Build { what: name });
+        }
+        let built = target_dir(&self.root).join(TARGET).join(PROFILE).join(bin);
+        fs::create_dir_all(&self.out).map_err(|source| Error::write(&self.out, source))?;
+        copy(&built, &kept)?;
+        copy(&built.with_extension("d"), &sources)?;
+        Program::read(&kept)
+    }
+}
+
+/// The workspace's folder, as it was when `hil` was built.
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
+}
+
+/// cargo's output folder for `root`.
+pub fn target_dir(root: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root.join(dir),
+        None => root.join("target"),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let bytes = fs::read(from).map_err(|source| Error::read(from, source))?;
+    fs::write(to, bytes).map_err(|source| Error::write(to, source))
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Whether `kept` is newer than every file that its dep-info file names, and than what decides how it is built.
+fn is_fresh(kept: &Path, dep_info: &Path, root: &Path) -> bool {
+    let (Some(built), Ok(dep_info)) = (modified(kept), fs::read_to_string(dep_info)) else { return false };
+    let Some((_, sources)) = dep_info.split_once(": ") else { return false };
+    let lists = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo/config.toml"].map(|name| root.join(name));
+    // A space in a path is escaped with a backslash.
+    let sources = sources.replace("\\ ", "\0");
+    let sources = sources.split_whitespace().map(|path| PathBuf::from(path.replace('\0', " ")));
+    let manifests = ["firmware", "bootloader"].into_iter().flat_map(|dir| {
+        fs::read_dir(root.join(dir)).into_iter().flatten().flatten().map(|entry| entry.path().join("Cargo.toml"))
+    });
+    let manifests = manifests.filter(|path| path.exists());
+    lists.into_iter().chain(sources).chain(manifests).all(|path| modified(&path).is_some_and(|time| time <= built))
+}
+
+/// Whether the standard library for [`TARGET`] is there.
+fn has_target() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let Ok(output) = Command::new(rustc).current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]).output()
+    else {
+        return false;
+    };
+    Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+}

@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::artifacts::{self, Workspace};
+use crate::board::BoardSelector;
+use crate::error::Error;
+use crate::exec::ExecArgs;
+use crate::report::{self, Outcome, Style};
+use crate::scenario::{self, Options};
+use crate::size;
+
+/// Seed when none is given: any number does, but always the same.
+const DEFAULT_SEED: u64 = 1;
+
+/// Proves over-the-air updates on a virtual or a real board.
+#[derive(Debug, Parser)]
+#[command(name = "hil", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios: build, flash, update, assert, report
+    Run(RunArgs),
+    /// List the scenarios
+    List(JsonArgs),
+    /// Run one ELF on a board: cargo's runner for on-target tests
+    Exec(ExecArgs),
+    /// Print flash and RAM of bootloader, firmware and agent against their budgets
+    Size(JsonArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Scenarios to run; `update` if none is named
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    names: Vec<String>,
+    /// Run every scenario
+    #[arg(long)]
+    all: bool,
+    /// Repeat the run of this seed
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Board: `virtual:same54-xpro`, or VID:PID[:SERIAL] of a debug probe
+    #[arg(long, value_name = "SELECTOR", env = "HIL_BOARD", default_value = "virtual:same54-xpro")]
+    board: String,
+    /// Where report.json, junit.xml and report.html go
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write every Ethernet frame of the last scenario to this pcap file
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Print the report as one JSON document on standard output
+    #[arg(long)]
+    json: bool,
+    /// Show the device's log as it comes
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Args)]
+struct JsonArgs {
+    /// Print one JSON document on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Parses the command line and does what it says. Exit code 0: all well; 1: an assertion failed; 2: it could not be
+/// done.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::List(args) => list(&args),
+        Command::Exec(args) => return crate::exec::exec(args),
+        Command::Size(args) => size(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(args: &RunArgs) -> Result<ExitCode, Error> {
+    let board: BoardSelector = args.board.parse()?;
+    let scenarios = match (&args.names[..], args.all) {
+        (_, true) => scenario::all()?,
+        ([], false) => scenario::select(&["update".to_owned()])?,
+        (names, false) => scenario::select(names)?,
+    };
+    let hil_dir = artifacts::target_dir(&artifacts::root()).join("hil");
+    let options = Options {
+        seed: args.seed,
+        board,
+        workspace: Workspace::new(hil_dir.join("programs")),
+        pcap: args.pcap.clone(),
+        verbose: args.verbose,
+        colour: std::io::stderr().is_terminal(),
+    };
+    let report = scenario::run(&scenarios, &options)?;
+    let files = report::write(&report, args.out.as_ref().unwrap_or(&hil_dir))?;
+    if args.json {
+        print!("{}", report.to_json());
+    } else {
+        let style = if std::io::stdout().is_terminal() { Style::Colour } else { Style::Plain };
+        print!("{}", report::table(&report, style));
+    }
+    eprintln!("report: {}", files.html.display());
+    eprintln!("        {}", files.json.display());
+    eprintln!("        {}", files.junit.display());
+    if report.outcome != Outcome::Passed {
+        eprintln!("failed; repeat with --seed {}", report.seed);
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &JsonArgs) -> Result<ExitCode, Error> {
+    let scenarios = scenario::all()?;
+    if args.json {
+        let rows: Vec<_> = scenarios
+            .iter()
+            .map(|scenario| {
+                serde_json::json!({ "name": scenario.name, "summary": scenario.summary, "steps": scenario.steps })
+            })
+            .collect();
+        println!("{:#}", serde_json::json!({ "schema": "hil-list/1", "scenarios": rows }));
+    } else {
+        for scenario in scenarios {
+            println!("{:<20} {}", scenario.name, scenario.summary);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn size(args: &JsonArgs) -> Result<ExitCode, Error> {
+    let out = artifacts::target_dir(&artifacts::root()).join("hil").join("programs");
+    let report = size::measure(&Workspace::new(out))?;
+    if args.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(if report.is_within_budgets() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,15 @@
+//! Hardware-in-the-loop runner for over-the-air updates.
+//!
+//! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
+//! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
+//! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner.
+
+pub mod artifacts;
+pub mod board;
+pub mod cli;
+pub mod error;
+pub mod exec;
+pub mod report;
+pub mod rig;
+pub mod scenario;
+pub mod size;

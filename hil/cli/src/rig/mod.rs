@@ -1,0 +1,359 @@
+//! A virtual board on a virtual LAN with a local IoT Hub: everything that an update needs, in one object.
+
+mod flash_view;
+mod observation;
+mod service;
+
+pub use flash_view::{NorView, NvmView};
+pub use observation::{Observation, Running, What, reset_cause};
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as WallInstant};
+
+use armv7m::Size;
+use hub::{Cloud, CloudConfig, Endpoint, Enrolment, Keys};
+use same54_sim::{Board, BoardConfig, EventKind as BoardEvent, RunStop};
+use sim_base::{EthernetLink as _, Instant, Rng};
+use sim_lan::{Lan, LanConfig, SharedLan};
+use update_image::layout;
+
+use crate::board::{BoardSession, LogReader};
+use crate::error::Error;
+use crate::rig::service::CloudPort;
+
+/// Virtual time between two looks at the board.
+const QUANTUM: Duration = Duration::from_millis(1);
+/// Wall-clock time after which a simulation is taken for hung.
+const WATCHDOG: Duration = Duration::from_secs(300);
+/// UTC at the start of virtual time: 2026-01-01T00:00:00Z.
+const EPOCH: u64 = 1_767_225_600;
+
+const HUB: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 10);
+const DPS: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 11);
+const FILES: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 12);
+
+/// Host names, as the device knows them.
+pub const HUB_HOST: &str = "hil-hub.azure-devices.net";
+/// The provisioning service's.
+pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
+/// The download server's.
+pub const FILE_HOST: &str = "hil.b.nlu.dl.adu.microsoft.com";
+const NTP_HOST: &str = "pool.ntp.org";
+const ID_SCOPE: &str = "0ne00E54000";
+/// The device under test.
+pub const DEVICE: &str = "same54-0001";
+/// Compatibility properties of the device.
+pub const MANUFACTURER: &str = "Microchip";
+/// See [`MANUFACTURER`].
+pub const MODEL: &str = "SAME54-XPRO";
+
+/// What is put onto the board, and the programs whose logs are to be understood.
+pub struct Programs {
+    /// ELF of the bootloader.
+    pub bootloader: Vec<u8>,
+    /// ELF and version of each firmware that may run.
+    pub firmware: Vec<(String, Vec<u8>)>,
+    /// First address and bytes of the bootloader.
+    pub bootloader_image: (u32, Vec<u8>),
+    /// The signed image that is flashed into the slot.
+    pub slot_image: Vec<u8>,
+}
+
+/// Why the rig cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// The core locked up.
+    Lockup,
+    /// The core halted although nobody asked it to: a breakpoint instruction or a panic.
+    Halted {
+        /// Where.
+        pc: u32,
+    },
+    /// The simulation takes longer than anybody would wait.
+    Watchdog,
+}
+
+/// Board, LAN and cloud.
+pub struct Rig {
+    session: BoardSession,
+    board: Arc<Mutex<Board>>,
+    lan: SharedLan,
+    cloud: Arc<Mutex<Cloud>>,
+    bootloader_log: LogReader,
+    firmware_logs: Vec<(String, LogReader)>,
+    observations: Vec<Observation>,
+    running: Running,
+    frames: u64,
+    started: WallInstant,
+    verbose: bool,
+    stuck: Option<Stuck>,
+}
+
+impl Rig {
+    /// Makes the parts, powers the board and flashes it through probe-rs. The board is then held in reset-halt until
+    /// [`start`](Self::start).
+    pub fn new(programs: &Programs, seed: u64, capture: Option<std::fs::File>, verbose: bool) -> Result<Self, Error> {
+        let rng = Rng::new(seed);
+        let mut lan =
+            Lan::new(LanConfig { epoch_unix: EPOCH, seed: rng.fork("lan").next_u64(), ..LanConfig::default() });
+        for (name, ip) in [(HUB_HOST, HUB), (DPS_HOST, DPS), (FILE_HOST, FILES), (NTP_HOST, sim_lan::GATEWAY)] {
+            lan.host(name, ip);
+        }
+        let mut cloud = Cloud::new(CloudConfig {
+            seed: rng.fork("cloud").next_u64(),
+            epoch_utc_seconds: EPOCH,
+            hub_host: HUB_HOST.to_owned(),
+            dps_host: DPS_HOST.to_owned(),
+            file_host: FILE_HOST.to_owned(),
+            keys: Keys::fixtures(),
+        })
+        .map_err(|why| Error::Hub(why.to_string()))?;
+        let mut device_key = [0; 32];
+        rng.fork("device key").fill(&mut device_key);
+        cloud
+            .enroll(Enrolment::symmetric(ID_SCOPE, DEVICE, &device_key))
+            .map_err(|why| Error::Hub(why.to_string()))?;
+        let cloud = Arc::new(Mutex::new(cloud));
+        for (ip, port, endpoint) in
+            [(HUB, 8883, Endpoint::MqttTls), (DPS, 8883, Endpoint::MqttTls), (FILES, 80, Endpoint::Http)]
+        {
+            lan.listen(ip, port, Box::new(CloudPort::new(Arc::clone(&cloud), endpoint)));
+        }
+        if let Some(file) = capture {
+            lan.capture(Box::new(std::io::BufWriter::new(file)));
+        }
+        let lan = SharedLan::new(lan);
+        let mut board = Board::new(BoardConfig { seed: rng.fork("board").next_u64(), flash_timing: false });
+        board.plug_ethernet(Box::new(lan.clone()));
+        board.power_on();
+        let board = Arc::new(Mutex::new(board));
+        let mut session = BoardSession::virtual_board(Arc::clone(&board))?;
+        let record = provisioning_record(&device_key)?;
+        session.flash(&[
+            (programs.bootloader_image.0, &programs.bootloader_image.1),
+            (layout::SLOT.start, &programs.slot_image),
+            (layout::PROVISIONING.start, &record),
+        ])?;
+        let firmware_logs = programs
+            .firmware
+            .iter()
+            .map(|(version, elf)| Ok((version.clone(), LogReader::new(elf)?)))
+            .collect::<Result<_, Error>>()?;
+        let mut rig = Self {
+            session,
+            board,
+            lan,
+            cloud,
+            bootloader_log: LogReader::new(&programs.bootloader)?,
+            firmware_logs,
+            observations: Vec::new(),
+            running: Running::Off,
+            frames: 0,
+            started: WallInstant::now(),
+            verbose,
+            stuck: None,
+        };
+        // What flashing did is no part of the scenario.
+        rig.board().take_events();
+        rig.board().set_flash_timing(true);
+        Ok(rig)
+    }
+
+    /// Resets the board and lets it run.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.session.reset()?;
+        Ok(())
+    }
+
+    /// Cuts the supply now, tearing what external or internal flash is doing.
+    pub fn cut_power(&mut self) {
+        self.board().power_off();
+        self.collect();
+    }
+
+    /// Restores the supply and attaches the probe again.
+    pub fn restore_power(&mut self) -> Result<(), Error> {
+        self.board().power_on();
+        self.session = BoardSession::virtual_board(Arc::clone(&self.board))?;
+        Ok(())
+    }
+
+    /// Lets `time` pass, at most one look at a time; stops early when the rig is stuck.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now() + time;
+        while self.now() < end && self.stuck.is_none() {
+            let next = (self.now() + QUANTUM).min(end);
+            let stop = self.board().run_until(next);
+            self.collect();
+            self.stuck = match stop {
+                RunStop::Lockup => Some(Stuck::Lockup),
+                RunStop::Halted => Some(Stuck::Halted { pc: self.board().register(15) }),
+                RunStop::Time if self.started.elapsed() > WATCHDOG => Some(Stuck::Watchdog),
+                RunStop::Time => None,
+            };
+        }
+    }
+
+    /// Lets one look's worth of time pass.
+    pub fn tick(&mut self) {
+        self.advance(QUANTUM);
+    }
+
+    /// Everything seen so far, in order.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// Which program runs.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Why time does not go on, if so.
+    pub fn stuck(&self) -> Option<&Stuck> {
+        self.stuck.as_ref()
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Instant {
+        self.board().now()
+    }
+
+    /// Instructions executed and core cycles passed since the board was made.
+    pub fn work(&self) -> (u64, u64) {
+        let board = self.board();
+        (board.instructions(), board.cycles())
+    }
+
+    /// Ethernet frames seen, both directions.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The board.
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cloud.
+    pub fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// External flash, read without the firmware.
+    pub fn nor(&self) -> NorView {
+        NorView(Arc::clone(&self.board))
+    }
+
+    /// A copy of internal flash.
+    pub fn nvm(&self) -> NvmView {
+        NvmView(self.board().nvm().to_vec())
+    }
+
+    /// The image in the slot is `image`, byte for byte.
+    pub fn slot_holds(&self, image: &[u8]) -> bool {
+        self.board().nvm()[layout::SLOT.start as usize..].starts_with(image)
+    }
+
+    /// The device's last `count` log lines.
+    pub fn log_tail(&self, count: usize) -> Vec<String> {
+        let lines = self.observations.iter().filter_map(|seen| match &seen.what {
+            What::Log(line) => Some(format!("{} {line}", seen.at)),
+            _ => None,
+        });
+        let lines: Vec<_> = lines.collect();
+        lines[lines.len().saturating_sub(count)..].to_vec()
+    }
+
+    /// Gathers what every part has to tell, in order of time.
+    fn collect(&mut self) {
+        let from = self.observations.len();
+        let now = self.now();
+        for event in self.board().take_events() {
+            if matches!(event.kind, BoardEvent::Frame { .. }) {
+                self.frames += 1;
+                continue;
+            }
+            self.observations.push(Observation { at: event.at, what: What::Board(event.kind) });
+        }
+        for (at, event) in self.lan.lock().take_events() {
+            self.observations.push(Observation { at, what: What::Lan(event) });
+        }
+        for event in self.cloud().take_events() {
+            self.observations.push(Observation { at: event.at, what: What::Cloud(event.kind) });
+        }
+        self.look_at_program(now);
+        self.read_logs(now);
+        // Stable: what one part tells stays in its own order.
+        self.observations[from..].sort_by_key(|seen| seen.at);
+    }
+
+    fn look_at_program(&mut self, now: Instant) {
+        let running = {
+            let mut board = self.board();
+            if board.is_powered() {
+                const VTOR: u32 = 0xE000_ED08;
+                match board.debug_read(VTOR, Size::Word) {
+                    Ok(layout::VECTOR_TABLE) => Running::Application(version_in_slot(board.nvm())),
+                    Ok(_) => Running::Bootloader,
+                    Err(_) => Running::Off,
+                }
+            } else {
+                Running::Off
+            }
+        };
+        if running != self.running {
+            self.running = running.clone();
+            self.observations.push(Observation { at: now, what: What::Running(running) });
+        }
+    }
+
+    fn read_logs(&mut self, now: Instant) {
+        let mut lines = Vec::new();
+        if self.running != Running::Off {
+            lines.extend(self.session.poll_log(&mut self.bootloader_log));
+            if let Running::Application(version) = &self.running
+                && let Some((_, reader)) = self.firmware_logs.iter_mut().find(|(known, _)| known == version)
+            {
+                lines.extend(self.session.poll_log(reader));
+            }
+        }
+        for line in lines {
+            if self.verbose {
+                eprintln!("  {now} {line}");
+            }
+            self.observations.push(Observation { at: now, what: What::Log(line) });
+        }
+    }
+}
+
+/// Version in the header of the image in the slot.
+fn version_in_slot(nvm: &[u8]) -> String {
+    let header = &nvm[layout::SLOT.start as usize..][..update_image::HEADER_FIELDS];
+    header
+        .try_into()
+        .ok()
+        .and_then(update_image::ImageHeader::parse)
+        .map_or_else(|| "unknown".to_owned(), |header| header.version.to_string())
+}
+
+/// What a factory would write: who the device is, and whom it trusts.
+fn provisioning_record(device_key: &[u8]) -> Result<Vec<u8>, Error> {
+    let keys = Keys::fixtures();
+    let root = keys.adu_root().map_err(|why| Error::Hub(why.to_string()))?;
+    let mut buffer = vec![0; layout::PROVISIONING.len as usize];
+    let record = provisioning::Builder::new(&mut buffer)
+        .dps_host(DPS_HOST)
+        .id_scope(ID_SCOPE)
+        .registration_id(DEVICE)
+        .symmetric_key(device_key)
+        .ca_certificate(&keys.tls_root_der)
+        .root_key(&provisioning::RootKey { kid: &root.kid, n: &root.n, e: root.e })
+        .ntp_host(NTP_HOST)
+        .manufacturer(MANUFACTURER)
+        .model(MODEL)
+        .finish()
+        .map_err(|why| Error::Hub(format!("provisioning record: {why}")))?;
+    Ok(record.to_vec())
+}

@@ -1,0 +1,115 @@
+//! Scenarios as data: which steps in which order, under which faults.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::scenario::steps::Step;
+
+/// The scenarios that come with `hil`, in the order in which `--all` runs them.
+const BUILT_IN: [(&str, &str); 6] = [
+    ("update.toml", include_str!("../../../../fixtures/scenarios/update.toml")),
+    ("corrupted-download.toml", include_str!("../../../../fixtures/scenarios/corrupted-download.toml")),
+    ("forged-manifest.toml", include_str!("../../../../fixtures/scenarios/forged-manifest.toml")),
+    ("forged-image.toml", include_str!("../../../../fixtures/scenarios/forged-image.toml")),
+    ("power-cut-download.toml", include_str!("../../../../fixtures/scenarios/power-cut-download.toml")),
+    ("power-cut-swap.toml", include_str!("../../../../fixtures/scenarios/power-cut-swap.toml")),
+];
+
+/// A scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// What is done and asserted, in order.
+    pub steps: Vec<Step>,
+    /// What goes wrong on purpose.
+    #[serde(default)]
+    pub faults: Faults,
+}
+
+/// What goes wrong on purpose.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faults {
+    /// In the deployment that the hub signs.
+    pub manifest: Option<ManifestFault>,
+    /// In the image that is deployed.
+    pub image: Option<ImageFault>,
+    /// In what the file server sends.
+    pub download: Option<DownloadFault>,
+}
+
+/// A fault of the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestFault {
+    /// The manifest's JWS does not verify.
+    ForgedSignature,
+}
+
+/// A fault of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageFault {
+    /// Its Ed25519 signature does not verify; the update's hash covers the image as it is.
+    ForgedSignature,
+}
+
+/// A fault of the download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DownloadFault {
+    /// One bit at a seeded offset differs from the image.
+    FlipBit,
+}
+
+/// The built-in scenarios.
+pub fn all() -> Result<Vec<Scenario>, Error> {
+    BUILT_IN.iter().map(|(path, text)| parse(path, text)).collect()
+}
+
+/// The scenarios called `names`, in that order.
+pub fn select(names: &[String]) -> Result<Vec<Scenario>, Error> {
+    let known = all()?;
+    names
+        .iter()
+        .map(|name| {
+            known.iter().find(|scenario| scenario.name == *name).cloned().ok_or_else(|| Error::UnknownScenario {
+                name: name.clone(),
+                known: known.iter().map(|scenario| scenario.name.as_str()).collect::<Vec<_>>().join(", "),
+            })
+        })
+        .collect()
+}
+
+fn parse(path: &str, text: &str) -> Result<Scenario, Error> {
+    toml::from_str(text).map_err(|why| Error::Scenario { path: path.to_owned(), why: why.message().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_scenarios_parse_and_their_names_are_their_file_names() {
+        for (scenario, (path, _)) in all().unwrap().iter().zip(BUILT_IN) {
+            assert_eq!(format!("{}.toml", scenario.name), path);
+            assert!(!scenario.steps.is_empty());
+        }
+    }
+
+    #[test]
+    fn unknown_scenario_names_the_known_ones() {
+        let error = select(&["updat".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("\"updat\"") && error.contains("update, corrupted-download"), "{error}");
+    }
+
+    #[test]
+    fn misspelt_key_is_refused_by_name() {
+        let error = parse("x.toml", "name='x'\nsummary=''\nsteps=[]\n[faults]\nmanifesto='x'").unwrap_err().to_string();
+        assert!(error.contains("manifesto"), "{error}");
+    }
+}

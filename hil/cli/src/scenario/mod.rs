@@ -1,0 +1,174 @@
+//! Scenarios: what is done to a rig, in which order, and what is asserted.
+
+mod blocks;
+mod context;
+mod definition;
+mod steps;
+
+pub use definition::{DownloadFault, Faults, ImageFault, ManifestFault, Scenario, all, select};
+pub use steps::Step;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Instant as WallInstant;
+
+use update_image::layout;
+use update_image::sign::{self, SecretKey};
+
+use crate::artifacts::Workspace;
+use crate::board::BoardSelector;
+use crate::error::Error;
+use crate::report::{Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall};
+use crate::rig::{Observation, Programs, Rig, What};
+use context::Context;
+use same54_sim::EventKind as BoardEvent;
+
+/// Version on the board at the start.
+pub const OLD: &str = "1.0.0";
+/// Version that is deployed.
+pub const NEW: &str = "2.0.0";
+/// Name of the board in an image's target TLV.
+const BOARD: &str = "same54-xpro";
+
+/// How scenarios are run.
+#[derive(Debug)]
+pub struct Options {
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// On which board.
+    pub board: BoardSelector,
+    /// Where the programs come from.
+    pub workspace: Workspace,
+    /// Where the Ethernet frames go.
+    pub pcap: Option<PathBuf>,
+    /// Show the device's log as it comes.
+    pub verbose: bool,
+    /// Colour in the progress.
+    pub colour: bool,
+}
+
+/// The images that the scenarios work with.
+pub struct Images {
+    /// Signed image of [`OLD`].
+    pub old: Vec<u8>,
+    /// Signed image of [`NEW`].
+    pub new: Vec<u8>,
+}
+
+/// Builds the programs, runs `scenarios` one after the other and reports.
+pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
+    if let BoardSelector::Probe(_) = options.board {
+        return Err(Error::Unsupported {
+            board: options.board.to_string(),
+            why: "their evidence comes from a virtual board's flash and network".to_owned(),
+        });
+    }
+    let started = WallInstant::now();
+    let bootloader = options.workspace.bootloader()?;
+    let old = options.workspace.firmware(OLD)?;
+    let new = options.workspace.firmware(NEW)?;
+    let images = Images { old: signed(&old.flat()?, OLD)?, new: signed(&new.flat()?, NEW)? };
+    let programs = Programs {
+        bootloader_image: bootloader.flat()?,
+        bootloader: bootloader.elf,
+        firmware: vec![(OLD.to_owned(), old.elf), (NEW.to_owned(), new.elf)],
+        slot_image: images.old.clone(),
+    };
+    let scenarios = scenarios
+        .iter()
+        .map(|scenario| run_one(scenario, options, &programs, &images))
+        .collect::<Result<Vec<_>, _>>()?;
+    let passed = scenarios.iter().all(|scenario| scenario.outcome == Outcome::Passed);
+    let instructions = scenarios.iter().map(|scenario| scenario.totals.instructions).sum();
+    Ok(Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        board: options.board.to_string(),
+        seed: options.seed,
+        outcome: if passed { Outcome::Passed } else { Outcome::Failed },
+        scenarios,
+        wall: Wall::new(started.elapsed(), instructions),
+    })
+}
+
+fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Error> {
+    if *base != layout::VECTOR_TABLE {
+        return Err(Error::Hub(format!("the firmware is linked at {base:#x}, not at {:#x}", layout::VECTOR_TABLE)));
+    }
+    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test.key.pem")).map_err(|why| Error::Hub(why.to_string()))?;
+    let version = update_image::Version::parse(version).expect("the versions above are well-formed");
+    sign::sign(payload, &key, version, 0, BOARD).map_err(|why| Error::Hub(why.to_string()))
+}
+
+fn run_one(scenario: &Scenario, options: &Options, programs: &Programs, images: &Images) -> Result<ScenarioReport, Error> {
+    let started = WallInstant::now();
+    eprintln!("{}: {}", scenario.name, scenario.summary);
+    let capture = match &options.pcap {
+        Some(path) => Some(File::create(path).map_err(|source| Error::write(path, source))?),
+        None => None,
+    };
+    let rig = Rig::new(programs, options.seed, capture, options.verbose)?;
+    let mut context = Context::new(rig, scenario, images, options)?;
+    let mut steps = Vec::new();
+    let mut failed = false;
+    for step in &scenario.steps {
+        steps.push(if failed { skipped(*step) } else { context.run(*step)? });
+        failed = steps.last().is_some_and(|step| step.outcome == Outcome::Failed);
+    }
+    let failure = context.take_failure();
+    let rig = context.into_rig();
+    let (instructions, cycles) = rig.work();
+    Ok(ScenarioReport {
+        name: scenario.name.clone(),
+        summary: scenario.summary.clone(),
+        outcome: if failed { Outcome::Failed } else { Outcome::Passed },
+        failure,
+        steps,
+        totals: Totals { virtual_us: rig.now().as_nanos() / 1_000, instructions, cycles, frames: rig.frames() },
+        unmodelled: unmodelled(rig.observations()),
+        violations: violations(rig.observations()),
+        timeline: rig.observations().iter().filter_map(|seen| seen.entry(OLD)).collect(),
+        wall: Wall::new(started.elapsed(), instructions),
+    })
+}
+
+fn skipped(step: Step) -> StepReport {
+    StepReport {
+        id: step.id().to_owned(),
+        outcome: Outcome::Skipped,
+        started_us: 0,
+        ended_us: 0,
+        instructions: 0,
+        checks: Vec::new(),
+        figures: Default::default(),
+        wall: Wall::default(),
+    }
+}
+
+fn unmodelled(observations: &[Observation]) -> Vec<String> {
+    let mut list: Vec<String> = observations
+        .iter()
+        .filter_map(|seen| match &seen.what {
+            What::Board(BoardEvent::Unmodelled { what, write, pc }) => {
+                Some(format!("{} {what} (pc {pc:#010x})", if *write { "write" } else { "read" }))
+            }
+            What::Board(BoardEvent::UndefinedInstruction { pc, encoding }) => {
+                Some(format!("instruction {encoding:#010x} (pc {pc:#010x})"))
+            }
+            _ => None,
+        })
+        .collect();
+    list.sort();
+    list.dedup();
+    list
+}
+
+fn violations(observations: &[Observation]) -> Vec<String> {
+    observations
+        .iter()
+        .filter_map(|seen| match &seen.what {
+            What::Board(BoardEvent::Violation(what)) => Some(format!("{} {what}", seen.at)),
+            _ => None,
+        })
+        .collect()
+}

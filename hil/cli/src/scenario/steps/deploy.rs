@@ -1,0 +1,149 @@
+//! The hub offers an update.
+
+use std::time::Duration;
+
+use hub::{DeployOptions, EventKind as Cloud, FileFault, ImportManifest, State};
+use serde_json::Value;
+
+use super::super::context::{Abort, Context};
+use super::super::{DownloadFault, ManifestFault, NEW, OLD};
+use crate::error::Error;
+use crate::rig::{DEVICE, MANUFACTURER, MODEL, Running, What};
+
+/// Name of the update's file at the file server.
+pub const FILE: &str = "firmware-2.0.0.bin";
+/// `deviceUpdate.agent.state` while a deployment is under way.
+const IN_PROGRESS: i64 = 6;
+/// `deviceUpdate.agent.state` after a failure.
+pub const FAILED: i64 = 255;
+
+/// Imports the update and deploys it.
+fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
+    let manifest = ImportManifest::single_image("Contoso", "same54-firmware", NEW, MANUFACTURER, MODEL, FILE, NEW, &context.deployed);
+    let image = context.deployed.clone();
+    let fault = context.scenario.faults.download.map(|fault| match fault {
+        DownloadFault::FlipBit => {
+            let offset = context.rng.below(image.len() as u64);
+            FileFault::FlipBit { offset, bit: context.rng.below(8) as u8 }
+        }
+    });
+    let now = context.rig.now();
+    let options =
+        DeployOptions { forge_signature: context.scenario.faults.manifest == Some(ManifestFault::ForgedSignature), ..Default::default() };
+    let deployed = {
+        let mut cloud = context.rig.cloud();
+        let update = cloud.import_update(manifest, vec![(FILE.to_owned(), image)]);
+        let update = update.map_err(|why| Error::Hub(why.to_string()))?;
+        if let Some(fault) = fault {
+            cloud.set_file_fault(FILE, Some(fault));
+        }
+        cloud.deploy(now, DEVICE, &update, options).map_err(|why| Error::Hub(why.to_string()))?
+    };
+    context.deployment = Some(deployed);
+    Ok(())
+}
+
+pub fn deployment(context: &mut Context<'_>) -> Result<(), Abort> {
+    deploy(context)?;
+    context.expect("desired properties sent", Duration::from_secs(10), |seen| {
+        matches!(seen.what, What::Cloud(Cloud::DesiredSent { .. })).then_some(())
+    })?;
+    let code = acknowledgement(context)?;
+    context.check_eq("acknowledgement of deviceUpdate.service", 200, code)?;
+    let agent = agent_report(context, "state 6", |agent| agent["state"] == IN_PROGRESS)?;
+    context.check_eq("agent's state", IN_PROGRESS, agent["state"].as_i64().unwrap_or(-1))?;
+    let workflow = agent["workflow"]["id"].as_str().unwrap_or("none").to_owned();
+    let expected = workflow_id(context);
+    context.check_eq("workflow reported", expected, workflow)?;
+    Ok(())
+}
+
+pub fn manifest_refused(context: &mut Context<'_>) -> Result<(), Abort> {
+    deploy(context)?;
+    refusal(context, "agent refuses the manifest", Duration::from_secs(60))?;
+    let served = ranges(context);
+    context.check_eq("ranges downloaded", 0, served)?;
+    still_alive(context)
+}
+
+/// Waits for the report of a failed deployment, checks it, and that the service judges it so.
+pub fn refusal(context: &mut Context<'_>, what: &str, limit: Duration) -> Result<(), Abort> {
+    let agent = agent_report_within(context, what, limit, |agent| agent["state"] == FAILED)?;
+    context.check_eq("agent's state", FAILED, agent["state"].as_i64().unwrap_or(-1))?;
+    let result = &agent["lastInstallResult"];
+    let code = result["resultCode"].as_i64().unwrap_or(1);
+    context.check("result code", "not above 0: a failure", code, code <= 0)?;
+    let extended = result["extendedResultCode"].as_i64().map(|code| format!("{:#010x}", code as u32));
+    let extended = extended.or_else(|| result["extendedResultCodes"].as_str().map(str::to_owned)).unwrap_or_default();
+    let named = !extended.is_empty() && extended != "0x00000000";
+    context.check("extended result code", "one that names the cause", &extended, named)?;
+    let workflow = agent["workflow"]["id"].as_str().unwrap_or("none").to_owned();
+    let expected = workflow_id(context);
+    context.check_eq("workflow reported", expected, workflow)?;
+    let judgement = judge(context);
+    context.check("service's verdict", "failed", &judgement.1, judgement.0 == State::Failed)?;
+    Ok(())
+}
+
+/// 1.0.0 goes on: it runs, and its telemetry arrives after this moment.
+pub fn still_alive(context: &mut Context<'_>) -> Result<(), Abort> {
+    context.consume();
+    let body = context.expect("telemetry after the refusal", Duration::from_secs(120), |seen| match &seen.what {
+        What::Cloud(Cloud::Telemetry { body, .. }) => Some(String::from_utf8_lossy(body).into_owned()),
+        _ => None,
+    })?;
+    context.check("telemetry after the refusal", "arrives", body, true)?;
+    let running = context.rig.running().clone();
+    let old = running == Running::Application(OLD.to_owned());
+    context.check("program that runs", format!("application {OLD}"), running, old)?;
+    Ok(())
+}
+
+/// Requests that the file server has answered since the deployment.
+fn ranges(context: &Context<'_>) -> usize {
+    let observations = context.rig.observations();
+    observations.iter().filter(|seen| matches!(seen.what, What::Cloud(Cloud::RangeServed { .. }))).count()
+}
+
+/// The service's verdict and its sentence.
+pub fn judge(context: &Context<'_>) -> (State, String) {
+    let Some(deployment) = context.deployment.clone() else { return (State::InProgress, "nothing was deployed".to_owned()) };
+    match context.rig.cloud().judge(&deployment) {
+        Ok(judgement) => (judgement.state, judgement.why),
+        Err(why) => (State::InProgress, why.to_string()),
+    }
+}
+
+/// `workflow.id` of the deployment, as it stands in the twin.
+pub fn workflow_id(context: &Context<'_>) -> String {
+    let cloud = context.rig.cloud();
+    let twin = cloud.twin(DEVICE);
+    twin.and_then(|twin| twin.desired.pointer("/deviceUpdate/service/workflow/id").and_then(Value::as_str).map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn acknowledgement(context: &mut Context<'_>) -> Result<i64, Abort> {
+    Ok(context.expect("acknowledgement of the deployment", Duration::from_secs(60), |seen| match &seen.what {
+        What::Cloud(Cloud::Reported { patch, .. }) => patch.pointer("/deviceUpdate/service/ac").and_then(Value::as_i64),
+        _ => None,
+    })?)
+}
+
+fn agent_report(context: &mut Context<'_>, what: &str, test: impl Fn(&Value) -> bool) -> Result<Value, Abort> {
+    agent_report_within(context, what, Duration::from_secs(60), test)
+}
+
+/// Waits for a report of `deviceUpdate.agent` that passes `test`.
+pub fn agent_report_within(
+    context: &mut Context<'_>,
+    what: &str,
+    limit: Duration,
+    test: impl Fn(&Value) -> bool,
+) -> Result<Value, Abort> {
+    Ok(context.expect(what, limit, |seen| match &seen.what {
+        What::Cloud(Cloud::Reported { patch, .. }) => {
+            patch.pointer("/deviceUpdate/agent").filter(|agent| test(agent)).cloned()
+        }
+        _ => None,
+    })?)
+}
