@@ -103,3 +103,19 @@ pub enum ResetCause {
     /// BACKUP: leaving backup mode.
     Backup,
 }
+
+/// Events in order of time until somebody takes them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventLog(Vec<Event>);
+
+impl EventLog {
+    /// Adds an event.
+    pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
+        self.0.push(Event { at, kind });
+    }
+
+    /// All events since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.0)
+    }
+}

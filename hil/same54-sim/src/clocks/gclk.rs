@@ -1,0 +1,123 @@
+//! GCLK: generic clock generators and channels (SAM D5x/E5x datasheet, 14).
+//!
+//! Fidelity: generators, dividers (DIV and DIVSEL), channels and their write lock are modelled. Synchronisation is
+//! instant, so SYNCBUSY always reads 0 (assumed: real synchronisation takes a few cycles of the slower clock).
+//! Output to pins and RUNSTDBY are stored only.
+
+use armv7m::Size;
+
+use crate::event::ResetCause;
+use crate::peripheral::{Context, Peripheral, Write};
+
+const GENEN: u32 = 1 << 8;
+const DIVSEL: u32 = 1 << 12;
+const CHEN: u32 = 1 << 6;
+const WRTLOCK: u32 = 1 << 7;
+/// GENCTRL0 after reset: enabled, source DFLL.
+const GENCTRL0_RESET: u32 = 0x0000_0106;
+
+/// The register block.
+#[derive(Clone, Debug)]
+pub(crate) struct Gclk {
+    genctrl: [u32; 12],
+    pchctrl: [u32; 48],
+}
+
+impl Gclk {
+    /// As after reset.
+    pub(crate) fn new() -> Self {
+        let mut genctrl = [0; 12];
+        genctrl[0] = GENCTRL0_RESET;
+        Self { genctrl, pchctrl: [0; 48] }
+    }
+
+    /// GENCTRLn.SRC.
+    pub(super) fn source(&self, n: usize) -> u8 {
+        (self.genctrl[n] & 15) as u8
+    }
+
+    /// Output of generator `n` for a source of `hz`.
+    pub(super) fn divide(&self, n: usize, hz: u32) -> u32 {
+        let control = self.genctrl[n];
+        if control & GENEN == 0 {
+            return 0;
+        }
+        let div = control >> 16;
+        // Generator 1 has 16 divider bits, the others 8.
+        let div = if n == 1 { div } else { div & 0xFF };
+        if control & DIVSEL != 0 {
+            // Division by 2^(DIV + 1), limited by the divider's width.
+            let exponent = (div + 1).min(if n == 1 { 17 } else { 9 });
+            hz >> exponent
+        } else {
+            hz / div.max(1)
+        }
+    }
+
+    /// Frequency of channel `n`.
+    pub(super) fn channel_hz(&self, n: usize, generator: &[u32; 12]) -> u32 {
+        let control = self.pchctrl[n];
+        if control & CHEN == 0 {
+            return 0;
+        }
+        generator.get((control & 15) as usize).copied().unwrap_or(0)
+    }
+}
+
+impl Peripheral for Gclk {
+    fn width(&self, offset: u32) -> Size {
+        if offset < 4 { Size::Byte } else { Size::Word }
+    }
+
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
+        match offset {
+            0x00 | 0x04 => 0,
+            0x20..0x50 => self.genctrl[(offset as usize - 0x20) / 4],
+            0x80..0x140 => self.pchctrl[(offset as usize - 0x80) / 4],
+            _ => cx.unmodelled(offset, false),
+        }
+    }
+
+    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
+        match offset {
+            0x00 => {
+                if w.value & 1 != 0 {
+                    // SWRST spares locked channels (14.6.1).
+                    let locked = self.pchctrl;
+                    *self = Self::new();
+                    for (channel, old) in self.pchctrl.iter_mut().zip(locked) {
+                        if old & WRTLOCK != 0 {
+                            *channel = old;
+                        }
+                    }
+                }
+            }
+            0x04 => {}
+            0x20..0x50 => {
+                let n = (offset as usize - 0x20) / 4;
+                let locked = self
+                    .pchctrl
+                    .iter()
+                    .any(|channel| channel & WRTLOCK != 0 && (channel & 15) as usize == n && channel & CHEN != 0);
+                if !locked {
+                    self.genctrl[n] = w.onto_masked(self.genctrl[n], 0xFFFF_3F0F);
+                }
+            }
+            0x80..0x140 => {
+                let channel = &mut self.pchctrl[(offset as usize - 0x80) / 4];
+                if *channel & WRTLOCK == 0 {
+                    *channel = w.onto_masked(*channel, 0xCF);
+                }
+            }
+            _ => {
+                cx.unmodelled(offset, true);
+            }
+        }
+        cx.signals.clocks_dirty = true;
+    }
+
+    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
+        *self = Self::new();
+        cx.signals.clocks_dirty = true;
+    }
+}

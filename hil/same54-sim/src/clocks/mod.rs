@@ -1,0 +1,104 @@
+//! The clock tree: which part runs at which frequency.
+//!
+//! Fidelity: sources, generators, channels and dividers are modelled as far as they decide frequencies and ready bits.
+//! Start-up times are typical figures of the datasheet's electrical characteristics where it has them, else assumed.
+
+mod gclk;
+mod mclk;
+mod osc32kctrl;
+mod oscctrl;
+
+pub(crate) use gclk::Gclk;
+pub(crate) use mclk::Mclk;
+pub(crate) use osc32kctrl::Osc32kctrl;
+pub(crate) use oscctrl::Oscctrl;
+
+/// Frequencies in Hz; 0 is a clock that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frequencies {
+    /// Core, AHB and APB: generator 0 divided by MCLK.CPUDIV.
+    pub(crate) cpu: u32,
+    /// The twelve generic clock generators.
+    pub(crate) generator: [u32; 12],
+    /// The 48 peripheral channels.
+    pub(crate) channel: [u32; 48],
+    /// The two DPLLs.
+    pub(crate) dpll: [u32; 2],
+    /// CLK_RTC_OSC.
+    pub(crate) rtc: u32,
+    /// MCLK.AHBMASK.
+    pub(crate) ahb_mask: u32,
+    /// MCLK.APBAMASK to APBDMASK.
+    pub(crate) apb_mask: [u32; 4],
+}
+
+impl Frequencies {
+    /// After a power-on or system reset: 48 MHz from the free-running DFLL.
+    pub(crate) fn after_reset() -> Self {
+        let mut generator = [0; 12];
+        generator[0] = 48_000_000;
+        Self {
+            cpu: 48_000_000,
+            generator,
+            channel: [0; 48],
+            dpll: [0; 2],
+            rtc: 1_024,
+            ahb_mask: mclk::AHBMASK_RESET,
+            apb_mask: mclk::APBMASK_RESET,
+        }
+    }
+}
+
+/// Numbers of peripheral channels (datasheet 14, table "PCHCTRLm Mapping").
+pub(crate) mod channel {
+    /// DPLL0 reference.
+    pub(crate) const DPLL0: usize = 1;
+    /// DPLL1 reference.
+    pub(crate) const DPLL1: usize = 2;
+    /// EIC.
+    pub(crate) const EIC: usize = 4;
+    /// SERCOM0 to SERCOM7 cores.
+    pub(crate) const SERCOM_CORE: [usize; 8] = [7, 8, 23, 24, 34, 35, 36, 37];
+    /// TC0 to TC7, in pairs.
+    pub(crate) const TC: [usize; 8] = [9, 9, 26, 26, 30, 30, 39, 39];
+}
+
+/// What the four blocks say together.
+pub(crate) fn resolve(gclk: &Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctrl, mclk: &Mclk) -> Frequencies {
+    let mut generator = [0; 12];
+    let xosc32k = osc32kctrl.xosc32k_hz();
+    // A DPLL may refer to a generator's channel and a generator to a DPLL; the chip's start-up order breaks the
+    // circle, here two rounds do. Generator 1 may feed the others, so it is worked out first.
+    let mut dpll = [0; 2];
+    for _ in 0..3 {
+        for n in [1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
+            let source = match gclk.source(n) {
+                0 | 1 => oscctrl.xosc_hz(usize::from(gclk.source(n))),
+                3 if n != 1 => generator[1],
+                4 => osc32kctrl::OSCULP32K_HZ,
+                5 => xosc32k,
+                6 => oscctrl.dfll_hz(),
+                7 => dpll[0],
+                8 => dpll[1],
+                _ => 0,
+            };
+            generator[n] = gclk.divide(n, source);
+        }
+        for (n, channel) in [channel::DPLL0, channel::DPLL1].into_iter().enumerate() {
+            dpll[n] = oscctrl.dpll_hz(n, gclk.channel_hz(channel, &generator), xosc32k);
+        }
+    }
+    let channel = std::array::from_fn(|n| gclk.channel_hz(n, &generator));
+    Frequencies {
+        cpu: generator[0] / mclk.cpu_divider(),
+        generator,
+        channel,
+        dpll,
+        rtc: osc32kctrl.rtc_hz(),
+        ahb_mask: mclk.ahb_mask(),
+        apb_mask: mclk.apb_masks(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The edge between the bus and one peripheral.
+
+use std::ops::Range;
+
+use armv7m::{BusFault, Size};
+use sim_base::{EthernetLink, Instant};
+
+use crate::clocks::Frequencies;
+use crate::event::{EventKind, EventLog, ResetCause};
+use crate::memory::Memory;
+
+/// One register block. Time is never kept by ticking: a peripheral remembers when something began and works out what
+/// a register shows from [`Context::now`].
+pub(crate) trait Peripheral {
+    /// Width of the register that covers the byte at `offset`. The bus splits wider accesses and shifts narrower ones,
+    /// so `read` and `write` see whole registers only, each at its own offset.
+    fn width(&self, offset: u32) -> Size {
+        let _ = offset;
+        Size::Word
+    }
+
+    /// Reads the register at `offset`, side effects included. Unknown registers: [`Context::unmodelled`].
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32;
+
+    /// Writes the register at `offset`.
+    fn write(&mut self, offset: u32, value: Write, cx: &mut Context<'_>);
+
+    /// The chip went through a reset. What a reset spares (RTC, backup domain) looks at the cause.
+    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>);
+
+    /// When [`advance`](Self::advance) must be called next because an interrupt line, a reset or another part depends
+    /// on it. Registers that software only polls need no event.
+    fn next_event(&self) -> Instant {
+        Instant::NEVER
+    }
+
+    /// Lets everything happen that is due by `cx.now`. May be called early or more often than asked for.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// Interrupt lines that are asserted: bit n is the peripheral's n-th line.
+    fn irqs(&self) -> u64 {
+        0
+    }
+
+    /// A clock frequency changed; `cx.clocks` has the new ones. Counters re-anchor here.
+    fn clocks_changed(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+}
+
+/// A value on its way into a register, with the bits that the access really drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Write {
+    /// The value at the register's own position; bits outside `lanes` are zero.
+    pub(crate) value: u32,
+    /// Bits that are driven: all of the register, unless the access was narrower than the register.
+    pub(crate) lanes: u32,
+}
+
+impl Write {
+    /// A write of the whole register.
+    pub(crate) fn full(value: u32) -> Self {
+        Self { value, lanes: u32::MAX }
+    }
+
+    /// What a plain storage register holds after the write.
+    pub(crate) fn onto(self, old: u32) -> u32 {
+        old & !self.lanes | self.value & self.lanes
+    }
+
+    /// As [`onto`](Self::onto), limited to the register's `writable` bits.
+    pub(crate) fn onto_masked(self, old: u32, writable: u32) -> u32 {
+        let lanes = self.lanes & writable;
+        old & !lanes | self.value & lanes
+    }
+}
+
+/// What a peripheral can reach while it works.
+pub(crate) struct Context<'a> {
+    /// Virtual time of the access or of the advance.
+    pub(crate) now: Instant,
+    /// RAM and flash arrays.
+    pub(crate) memory: &'a mut Memory,
+    /// The cable in the Ethernet connector.
+    pub(crate) link: &'a mut Option<Box<dyn EthernetLink>>,
+    /// What observers are told.
+    pub(crate) events: &'a mut EventLog,
+    /// Clock frequencies of the chip's parts.
+    pub(crate) clocks: &'a Frequencies,
+    /// What the peripheral asks of the chip.
+    pub(crate) signals: &'a mut Signals,
+    /// Whether flash operations take their datasheet times.
+    pub(crate) flash_timing: bool,
+    /// Name of the peripheral, for reports.
+    pub(crate) name: &'static str,
+}
+
+impl Context<'_> {
+    /// Notes an access to a register that the model does not have. Reads give 0.
+    pub(crate) fn unmodelled(&mut self, offset: u32, write: bool) -> u32 {
+        self.signals.unmodelled.push(Unmodelled { name: self.name, offset, write });
+        self.signals.attention = true;
+        0
+    }
+
+    /// Notes a broken rule of the chip's documents.
+    pub(crate) fn violation(&mut self, what: impl Into<String>) {
+        self.events.push(self.now, EventKind::Violation(what.into()));
+    }
+
+    /// A bus master's read of RAM or flash.
+    pub(crate) fn dma_read(&self, addr: u32, bytes: &mut [u8]) -> Result<(), BusFault> {
+        let source = self.memory.slice(addr, bytes.len()).ok_or(BusFault)?;
+        bytes.copy_from_slice(source);
+        Ok(())
+    }
+
+    /// A bus master's read of one little-endian word of RAM or flash.
+    pub(crate) fn dma_read_word(&self, addr: u32) -> Result<u32, BusFault> {
+        let mut bytes = [0; 4];
+        self.dma_read(addr, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// A bus master's write to RAM.
+    pub(crate) fn dma_write(&mut self, addr: u32, bytes: &[u8]) -> Result<(), BusFault> {
+        let target = self.memory.ram_slice_mut(addr, bytes.len()).ok_or(BusFault)?;
+        target.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A bus master's write of one little-endian word to RAM.
+    pub(crate) fn dma_write_word(&mut self, addr: u32, value: u32) -> Result<(), BusFault> {
+        self.dma_write(addr, &value.to_le_bytes())
+    }
+
+    /// Whether the far end of the Ethernet cable is plugged in and alive.
+    pub(crate) fn link_is_up(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_up())
+    }
+}
+
+/// What peripherals ask of the chip. The board collects it before the next instruction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    /// The board must look: something below changed, or an interrupt line, or the next event.
+    pub(crate) attention: bool,
+    /// The chip is to be reset.
+    pub(crate) reset: Option<ResetCause>,
+    /// Code whose decoded form is stale.
+    pub(crate) stale_code: Vec<Range<u32>>,
+    /// Accesses to registers that the model does not have.
+    pub(crate) unmodelled: Vec<Unmodelled>,
+    /// The access ends in a bus error.
+    pub(crate) bus_error: bool,
+    /// The clock tree changed.
+    pub(crate) clocks_dirty: bool,
+}
+
+impl Signals {
+    /// Asks for a reset before the next instruction.
+    pub(crate) fn request_reset(&mut self, cause: ResetCause) {
+        self.reset = Some(cause);
+        self.attention = true;
+    }
+
+    /// Code in `range` is not what it was.
+    pub(crate) fn code_changed(&mut self, range: Range<u32>) {
+        self.stale_code.push(range);
+        self.attention = true;
+    }
+}
+
+/// An access to a register that the model does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unmodelled {
+    /// Peripheral.
+    pub(crate) name: &'static str,
+    /// Offset of the register.
+    pub(crate) offset: u32,
+    /// True for a write.
+    pub(crate) write: bool,
+}
+
+/// What the board asks of the Ethernet MAC beyond its registers.
+pub(crate) trait EthernetMac: Peripheral {
+    /// A frame (Ethernet II, no preamble, no FCS) has arrived from the cable.
+    fn deliver(&mut self, frame: &[u8], cx: &mut Context<'_>);
+
+    /// The cable was plugged or pulled, or its far end came up or went down: `cx.link_is_up()` has the news.
+    fn link_changed(&mut self, cx: &mut Context<'_>);
+}
