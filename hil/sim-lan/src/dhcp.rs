@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use smoltcp::wire::{
-    DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
-};
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
 
 /// Option 42: NTP servers.
 const OPTION_NTP_SERVERS: u8 = 42;
@@ -59,10 +57,7 @@ impl Server {
         let quiet = Outcome { mac, reply: None, verdict: Verdict::Quiet };
         Some(match request.message_type {
             DhcpMessageType::Discover => match self.choose(mac, request.requested_ip) {
-                Some(ip) => Outcome {
-                    reply: self.reply(&request, DhcpMessageType::Offer, ip),
-                    ..quiet
-                },
+                Some(ip) => Outcome { reply: self.reply(&request, DhcpMessageType::Offer, ip), ..quiet },
                 None => Outcome { verdict: Verdict::Refused(request.requested_ip), ..quiet },
             },
             DhcpMessageType::Request => {
@@ -92,10 +87,9 @@ impl Server {
                 self.declined.extend(request.requested_ip);
                 quiet
             }
-            DhcpMessageType::Inform => Outcome {
-                reply: self.reply(&request, DhcpMessageType::Ack, Ipv4Addr::UNSPECIFIED),
-                ..quiet
-            },
+            DhcpMessageType::Inform => {
+                Outcome { reply: self.reply(&request, DhcpMessageType::Ack, Ipv4Addr::UNSPECIFIED), ..quiet }
+            }
             _ => return None,
         })
     }

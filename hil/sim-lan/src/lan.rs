@@ -432,7 +432,8 @@ fn dhcp_request(frame: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let udp = UdpPacket::new_checked(packet.payload()).ok()?;
-    let for_server = udp.dst_port() == DHCP_SERVER && udp.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into());
+    let for_server =
+        udp.dst_port() == DHCP_SERVER && udp.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into());
     for_server.then(|| udp.payload().to_vec())
 }
 

@@ -28,6 +28,6 @@ mod tcp;
 
 pub use event::{LanEvent, Service};
 pub use fault::{FaultConfig, FaultCounts, FaultyLink};
-pub use lan::{Lan, LanConfig, GATEWAY, NETWORK, PREFIX_LEN};
+pub use lan::{GATEWAY, Lan, LanConfig, NETWORK, PREFIX_LEN};
 pub use shared::SharedLan;
 pub use tcp::{ConnId, Outbox, TcpService};
