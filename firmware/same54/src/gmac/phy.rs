@@ -62,7 +62,9 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn new(reset: Pin<PC21, PushPullOutput>) -> Self {
+    pub(super) fn new(mut reset: Pin<PC21, PushPullOutput>) -> Self {
+        // Out of reset from the start: the PHY gives the controller its clock. Pin writes are infallible.
+        let _ = reset.set_high();
         Self { reset, address: 0 }
     }
 
