@@ -3,10 +3,11 @@
 //! - [`layout`]: regions of internal and external flash, file names;
 //! - [`verify`](verify()): reads an MCUboot image in pieces and says whether it may run;
 //! - [`boot_record`]: what bootloader and application tell each other over a reset, safe against power cuts;
-//! - `sign` (feature of the same name): makes images and keys that `imgtool` accepts.
+//! - `sign` (feature of the same name): makes images and keys that `imgtool` accepts;
+//! - `sim` (feature of the same name): a simulated flash whose supply can be cut in any program or erase.
 #![no_std]
 
-#[cfg(feature = "sign")]
+#[cfg(any(feature = "sign", feature = "sim"))]
 extern crate std;
 
 pub mod boot_record;
@@ -17,6 +18,8 @@ mod header;
 mod key;
 #[cfg(feature = "sign")]
 pub mod sign;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod source;
 mod verify;
 

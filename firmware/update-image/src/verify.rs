@@ -232,7 +232,7 @@ fn check_vectors<S: ReadAt>(
     let stack = u32::from_le_bytes([s0, s1, s2, s3]);
     let reset = u32::from_le_bytes([r0, r1, r2, r3]);
     let code = Region { start: policy.slot.start + u32::from(header.header_size), len: header.payload_len };
-    let stack_fits = stack.is_multiple_of(4) && stack > policy.ram.start && stack <= policy.ram.end();
+    let stack_fits = stack.is_multiple_of(8) && stack > policy.ram.start && stack <= policy.ram.end();
     if stack_fits && reset & 1 == 1 && code.contains(reset & !1) { Ok(()) } else { Err(Refusal::BadVectors.into()) }
 }
 

@@ -192,6 +192,11 @@ impl<F: NorFlash> BootRecord<F> {
         Err(RecordError::Unwritable)
     }
 
+    /// The flash that the record lies on, for the rest of it.
+    pub fn flash(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
     /// Gives the flash back.
     pub fn into_flash(self) -> F {
         self.flash

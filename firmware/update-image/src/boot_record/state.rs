@@ -120,7 +120,8 @@ pub enum Outcome {
     Refused {
         /// Why.
         cause: Refusal,
-        /// The first half of the SHA-256 of the file's first bytes, which tells one refused file from another.
+        /// The first half of the SHA-256 over the file's first KiB (or all of a shorter file), which tells one
+        /// refused file from another.
         fingerprint: [u8; 16],
     },
 }
