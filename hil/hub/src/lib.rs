@@ -1,1 +1,38 @@
 //! Local IoT Hub, Device Provisioning Service and Device Update, without IO.
+//!
+//! [`Cloud`] is everything that a device meets behind its Internet connection: one object without sockets, threads
+//! or clocks. Whoever owns the network opens connections, passes bytes in and takes bytes out, and says what time
+//! it is. Chance comes from one seed, so the same calls give the same bytes.
+//!
+//! | module | what it speaks |
+//! |---|---|
+//! | [`tls`] | TLS 1.2 server: ECDHE-RSA-AES128-GCM-SHA256, client certificate requested but not required |
+//! | [`mqtt`] | MQTT 3.1.1 packets and the server's half of a connection |
+//! | [`sas`] | shared access signatures |
+//! | [`dps`] | Device Provisioning Service |
+//! | [`iot_hub`] | device registry, twins, telemetry, methods, cloud-to-device messages |
+//! | [`update`] | Device Update: import, sign, deploy, judge |
+//! | [`files`] | the HTTP/1.1 server from which devices download |
+
+mod cloud;
+pub mod dps;
+mod event;
+pub mod files;
+pub mod iot_hub;
+mod keys;
+pub mod mqtt;
+pub mod sas;
+pub mod tls;
+pub mod update;
+mod utc;
+
+pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
+pub use dps::{Attestation, EnrolError, Enrolment, GroupEnrolment};
+pub use event::{CloseReason, CloudEvent, EventKind};
+pub use files::FileFault;
+pub use iot_hub::{Device, HubError, MethodCallId, Twin, TwinError};
+pub use keys::{Keys, RootKey};
+pub use update::{
+    DeployError, DeployOptions, Deployment, DeploymentId, ImportError, ImportManifest, Judgement, State, UpdateId,
+};
+pub use utc::Utc;

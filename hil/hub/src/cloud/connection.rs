@@ -1,0 +1,398 @@
+//! One connection: an optional TLS layer, then MQTT or HTTP.
+
+use sim_base::Instant;
+
+use super::{Cloud, ConnId};
+use crate::dps::{self, Context};
+use crate::event::{CloseReason, EventKind};
+use crate::files;
+use crate::iot_hub::{Effects, Outgoing};
+use crate::mqtt::{self, Connect, Input, Session, Tag, Will};
+use crate::tls::Stream;
+
+/// Who is at the other end of an MQTT connection.
+#[derive(Clone, Debug)]
+pub(super) enum Client {
+    /// Not accepted yet.
+    Nobody,
+    /// A device of the hub.
+    Device(String),
+    /// A device that wants to be provisioned.
+    Registration(dps::Client),
+}
+
+#[derive(Debug)]
+enum Layer {
+    Mqtt { session: Box<Session>, client: Client },
+    Http(files::Connection),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    tls: Option<Box<Stream>>,
+    sni: Option<String>,
+    thumbprint: Option<[u8; 32]>,
+    layer: Layer,
+    /// TLS failed, or the peer is gone: nothing can be sent any more but what TLS still has queued.
+    broken: Option<CloseReason>,
+    end_noted: bool,
+}
+
+/// The end of a connection.
+pub(super) struct End {
+    pub client: Client,
+    pub why: CloseReason,
+    pub will: Option<Will>,
+}
+
+impl Connection {
+    pub(super) fn mqtt(now: Instant, tls: Option<Stream>) -> Self {
+        let session = Box::new(Session::new(now));
+        Self::new(tls, Layer::Mqtt { session, client: Client::Nobody })
+    }
+
+    pub(super) fn http(now: Instant) -> Self {
+        Self::new(None, Layer::Http(files::Connection::new(now)))
+    }
+
+    fn new(tls: Option<Stream>, layer: Layer) -> Self {
+        Self { tls: tls.map(Box::new), sni: None, thumbprint: None, layer, broken: None, end_noted: false }
+    }
+
+    /// Takes off the TLS layer, if there is one.
+    pub(super) fn decrypt(&mut self, bytes: &[u8], events: &mut Vec<EventKind>) -> Vec<u8> {
+        if self.ended().is_some() {
+            return Vec::new();
+        }
+        let Some(stream) = &mut self.tls else { return bytes.to_vec() };
+        match stream.receive(bytes) {
+            Ok(received) => {
+                if let Some(established) = received.established {
+                    self.sni.clone_from(&established.sni);
+                    self.thumbprint = established.client_thumbprint;
+                    events.push(EventKind::TlsEstablished {
+                        sni: established.sni,
+                        version: established.version,
+                        suite: established.suite,
+                        client_certificate: established.client_thumbprint.is_some(),
+                    });
+                }
+                if received.end && received.plaintext.is_empty() {
+                    self.end(CloseReason::Peer);
+                }
+                received.plaintext
+            }
+            Err(error) => {
+                events.push(EventKind::TlsFailed { why: error.to_string() });
+                self.broken.get_or_insert(CloseReason::Tls(error.to_string()));
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, message: Outgoing) {
+        if let Layer::Mqtt { session, .. } = &mut self.layer {
+            session.publish(message.topic, message.body, message.qos, message.tag);
+        }
+    }
+
+    pub(super) fn transmit(&mut self) -> Vec<u8> {
+        let plaintext = match &mut self.layer {
+            Layer::Mqtt { session, .. } => session.transmit(),
+            Layer::Http(http) => http.transmit(),
+        };
+        let ended = self.ended().is_some();
+        let Some(stream) = &mut self.tls else { return plaintext };
+        if !plaintext.is_empty() {
+            stream.send(&plaintext);
+        }
+        if ended && self.broken.is_none() && stream.is_established() {
+            // Only once: the layers are silent after this.
+            stream.close();
+            self.broken = Some(CloseReason::Administrative);
+        }
+        stream.transmit()
+    }
+
+    /// Answers an HTTP request that waited for the previous answer to leave.
+    pub(super) fn continue_http(&mut self, date: &str, files: &mut files::Service, events: &mut Vec<EventKind>) {
+        if let Layer::Http(http) = &mut self.layer {
+            http.answer(date, files, events);
+        }
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        let layer = match &self.layer {
+            Layer::Mqtt { session, .. } => session.has_output(),
+            Layer::Http(http) => http.has_output(),
+        };
+        // The closing alert is still to come.
+        let closing = self.layer_ended().is_some()
+            && self.broken.is_none()
+            && self.tls.as_ref().is_some_and(|stream| stream.is_established());
+        (layer && self.broken.is_none()) || closing || self.tls.as_ref().is_some_and(|stream| stream.has_output())
+    }
+
+    pub(super) fn end(&mut self, why: CloseReason) {
+        match &mut self.layer {
+            Layer::Mqtt { session, .. } => session.end(why),
+            Layer::Http(http) => http.end(why),
+        }
+    }
+
+    fn layer_ended(&self) -> Option<&CloseReason> {
+        match &self.layer {
+            Layer::Mqtt { session, .. } => session.ended(),
+            Layer::Http(http) => http.ended(),
+        }
+    }
+
+    pub(super) fn ended(&self) -> Option<&CloseReason> {
+        self.layer_ended().or(self.broken.as_ref())
+    }
+
+    /// The end of the connection, once.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        let why = self.ended()?.clone();
+        if core::mem::replace(&mut self.end_noted, true) {
+            return None;
+        }
+        let (client, will) = match &mut self.layer {
+            Layer::Mqtt { session, client } => (core::mem::replace(client, Client::Nobody), session.take_will()),
+            Layer::Http(_) => (Client::Nobody, None),
+        };
+        Some(End { client, why, will })
+    }
+
+    /// Ends the connection if it was silent for too long; yields whether it changed.
+    pub(super) fn poll(&mut self, now: Instant) -> bool {
+        if self.ended().is_some() || now < self.poll_at() {
+            return false;
+        }
+        match &mut self.layer {
+            Layer::Mqtt { session, .. } => session.poll(now),
+            Layer::Http(http) => http.poll(now),
+        }
+        true
+    }
+
+    pub(super) fn poll_at(&self) -> Instant {
+        match (&self.broken, &self.layer) {
+            (Some(_), _) => Instant::NEVER,
+            (None, Layer::Mqtt { session, .. }) => session.poll_at(),
+            (None, Layer::Http(http)) => http.poll_at(),
+        }
+    }
+}
+
+impl Cloud {
+    /// Handles decrypted bytes.
+    pub(super) fn dispatch(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        match &mut connection.layer {
+            Layer::Http(http) => {
+                let mut events = Vec::new();
+                http.receive(now, &self.utc.http_date(now), bytes, &mut self.files, &mut events);
+                self.record(now, Some(conn), events);
+            }
+            Layer::Mqtt { session, .. } => {
+                session.push(now, bytes);
+                while let Some(input) = self.next_input(conn) {
+                    self.input(now, conn, input);
+                }
+            }
+        }
+    }
+
+    fn next_input(&mut self, conn: ConnId) -> Option<Input> {
+        self.session(conn)?.next()
+    }
+
+    fn session(&mut self, conn: ConnId) -> Option<&mut Session> {
+        match &mut self.connections.get_mut(&conn)?.layer {
+            Layer::Mqtt { session, .. } => Some(session),
+            Layer::Http(_) => None,
+        }
+    }
+
+    fn client(&self, conn: ConnId) -> Client {
+        match self.connections.get(&conn).map(|connection| &connection.layer) {
+            Some(Layer::Mqtt { client, .. }) => client.clone(),
+            _ => Client::Nobody,
+        }
+    }
+
+    fn set_client(&mut self, conn: ConnId, new: Client) {
+        if let Some(Layer::Mqtt { client, .. }) =
+            self.connections.get_mut(&conn).map(|connection| &mut connection.layer)
+        {
+            *client = new;
+        }
+    }
+
+    fn input(&mut self, now: Instant, conn: ConnId, input: Input) {
+        let mut effects = Effects::default();
+        let client = self.client(conn);
+        let outcome = match (input, client) {
+            (Input::Connect(connect), _) => {
+                self.connect(now, conn, connect, &mut effects);
+                Ok(())
+            }
+            (Input::Publish(publish), Client::Device(id)) => {
+                let outcome = self.hub.publish(&id, &publish.topic, publish.body, &mut effects);
+                self.acknowledge(conn, publish.id, &outcome);
+                outcome
+            }
+            (Input::Publish(publish), Client::Registration(client)) => {
+                let mut context = Context { now, utc: &self.utc, hub: &mut self.hub, events: &mut effects.events };
+                let reply = self.dps.publish(&mut context, &client, &publish.topic, &publish.body);
+                let outcome = reply.map(|reply| {
+                    if let Some(qos) = client.granted {
+                        let body = reply.body.to_string().into_bytes();
+                        effects.sends.push((conn, Outgoing { topic: reply.topic, body, qos, tag: Tag::Plain }));
+                    }
+                });
+                self.acknowledge(conn, publish.id, &outcome);
+                outcome
+            }
+            (Input::Subscribe { id, filters }, Client::Device(device)) => {
+                // SUBACK leaves before anything that the subscription releases.
+                let outcome = self.hub.subscribe(&device, &filters, &mut effects);
+                outcome.map(|codes| {
+                    if let Some(session) = self.session(conn) {
+                        session.granted(id, &codes);
+                    }
+                })
+            }
+            (Input::Subscribe { id, filters }, Client::Registration(client)) => {
+                self.subscribe_dps(conn, id, &filters, client, &mut effects)
+            }
+            (Input::Unsubscribe { filters }, Client::Device(device)) => {
+                self.hub.unsubscribe(&device, &filters);
+                Ok(())
+            }
+            (Input::Unsubscribe { .. }, Client::Registration(mut client)) => {
+                client.granted = None;
+                self.set_client(conn, Client::Registration(client));
+                Ok(())
+            }
+            (Input::Acknowledged { topic, tag }, Client::Device(device)) => {
+                self.hub.acknowledged(&device, tag);
+                effects.events.push(EventKind::Acknowledged { device, topic });
+                Ok(())
+            }
+            (Input::Acknowledged { topic, .. }, Client::Registration(client)) => {
+                effects.events.push(EventKind::Acknowledged { device: client.registration, topic });
+                Ok(())
+            }
+            // The session hands out nothing but CONNECT before it was accepted.
+            (_, Client::Nobody) => Ok(()),
+        };
+        if let Err(why) = outcome
+            && let Some(session) = self.session(conn)
+        {
+            session.end(CloseReason::Protocol(why));
+        }
+        self.apply(now, Some(conn), effects);
+    }
+
+    /// PUBACK before anything that the message leads to, but not for one that closes the connection.
+    fn acknowledge<T>(&mut self, conn: ConnId, id: Option<u16>, outcome: &Result<T, String>) {
+        if let (Some(id), Ok(_), Some(session)) = (id, outcome, self.session(conn)) {
+            session.acknowledge(id);
+        }
+    }
+
+    fn subscribe_dps(
+        &mut self,
+        conn: ConnId,
+        id: u16,
+        filters: &[(String, u8)],
+        mut client: dps::Client,
+        effects: &mut Effects,
+    ) -> Result<(), String> {
+        let mut codes = Vec::new();
+        for (filter, qos) in filters {
+            if filter != dps::FILTER {
+                return Err(format!("the provisioning service does not know the filter `{filter}`"));
+            }
+            codes.push((*qos).min(1));
+            effects.events.push(EventKind::Subscribed {
+                device: client.registration.clone(),
+                filter: filter.clone(),
+                qos: (*qos).min(1),
+            });
+        }
+        if let Some(session) = self.session(conn) {
+            session.granted(id, &codes);
+        }
+        client.granted = codes.last().copied();
+        self.set_client(conn, Client::Registration(client));
+        Ok(())
+    }
+
+    fn connect(&mut self, now: Instant, conn: ConnId, connect: Connect, effects: &mut Effects) {
+        let outcome = self.judge_connect(now, conn, &connect, effects);
+        let refused = match outcome {
+            Ok((client, session_present)) => {
+                self.set_client(conn, client);
+                if let Some(session) = self.session(conn) {
+                    session.accept(session_present, connect.keep_alive, connect.will);
+                }
+                return;
+            }
+            Err(refused) => refused,
+        };
+        effects.events.push(EventKind::ConnectRefused { code: refused.0, why: refused.1 });
+        if let Some(session) = self.session(conn) {
+            session.refuse(refused.0);
+        }
+    }
+
+    fn judge_connect(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        connect: &Connect,
+        effects: &mut Effects,
+    ) -> Result<(Client, bool), (u8, String)> {
+        let Some(connection) = self.connections.get(&conn) else {
+            return Err((mqtt::REFUSED_UNAVAILABLE, "the connection is gone".into()));
+        };
+        if connect.level != 4 {
+            let why = format!("protocol level {} is not MQTT 3.1.1", connect.level);
+            return Err((mqtt::REFUSED_PROTOCOL, why));
+        }
+        let thumbprint = connection.thumbprint;
+        let username = connect.username.as_deref().unwrap_or_default();
+        let dps = match connection.sni.as_deref() {
+            Some(sni) if sni.eq_ignore_ascii_case(&self.config.dps_host) => true,
+            Some(sni) if sni.eq_ignore_ascii_case(&self.config.hub_host) => false,
+            Some(sni) => {
+                let why = format!("the TLS server name `{sni}` is neither the hub's nor the provisioning service's");
+                return Err((mqtt::REFUSED_NOT_AUTHORISED, why));
+            }
+            None => username.split('/').nth(1) == Some("registrations"),
+        };
+        if !dps {
+            return match self.hub.connect(now, conn, connect, thumbprint.as_ref(), effects) {
+                Ok(accepted) => Ok((Client::Device(accepted.device), accepted.session_present)),
+                Err(refused) => Err((refused.code, refused.why)),
+            };
+        }
+        let password = connect.password.as_deref().map(core::str::from_utf8).transpose();
+        let password = password
+            .map_err(|_| (mqtt::REFUSED_CREDENTIALS, "the password is not UTF-8".to_owned()))?
+            .map(str::to_owned);
+        let client = dps::Client::from_username(username, password, thumbprint).ok_or_else(|| {
+            let wanted = "idScope/registrations/registrationId/api-version=…";
+            (mqtt::REFUSED_CREDENTIALS, format!("the user name `{username}` is not of the form `{wanted}`"))
+        })?;
+        if connect.client_id != client.registration {
+            let why = format!("the client id `{}` is not the registration id", connect.client_id);
+            return Err((mqtt::REFUSED_IDENTIFIER, why));
+        }
+        effects.events.push(EventKind::DpsConnected { registration: client.registration.clone() });
+        Ok((Client::Registration(client), false))
+    }
+}

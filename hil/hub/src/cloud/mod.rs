@@ -1,0 +1,295 @@
+//! The cloud as one object: connections in front, services behind.
+
+mod admin;
+mod connection;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sim_base::{Instant, Rng};
+
+use crate::dps;
+use crate::event::{CloseReason, CloudEvent, EventKind};
+use crate::files;
+use crate::iot_hub::{Effects, Hub};
+use crate::keys::Keys;
+use crate::tls::Acceptor;
+use crate::update::jws::Signer;
+use crate::update::{Deployment, DeploymentId, Update, UpdateId};
+use crate::utc::Utc;
+use connection::{Client, Connection};
+
+/// What a [`Cloud`] is made from.
+#[derive(Clone)]
+pub struct CloudConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// UTC at [`Instant::ZERO`], Unix time.
+    pub epoch_utc_seconds: u64,
+    /// Host name of the hub.
+    pub hub_host: String,
+    /// Host name of the provisioning service.
+    pub dps_host: String,
+    /// Host name of the file server.
+    pub file_host: String,
+    /// Id scope of the provisioning service.
+    pub id_scope: String,
+    /// Time from an accepted registration to its assignment; clients poll meanwhile.
+    pub dps_assign_after: Duration,
+    /// Key material.
+    pub keys: Keys,
+}
+
+impl CloudConfig {
+    /// The usual names, and the test keys of `fixtures/keys`.
+    pub fn new(seed: u64, epoch_utc_seconds: u64) -> Self {
+        Self {
+            seed,
+            epoch_utc_seconds,
+            hub_host: "hil-hub.azure-devices.net".into(),
+            dps_host: "global.azure-devices-provisioning.net".into(),
+            file_host: "hil.b.nlu.dl.adu.microsoft.com".into(),
+            id_scope: "0ne00HIL054".into(),
+            dps_assign_after: Duration::from_secs(4),
+            keys: Keys::fixtures(),
+        }
+    }
+}
+
+/// Why the services cannot start or sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloudError {
+    /// a key or certificate cannot be used
+    #[error("the {what} cannot be used: {why}")]
+    Key {
+        /// Which one.
+        what: &'static str,
+        /// The reason.
+        why: String,
+    },
+    /// TLS cannot be configured
+    #[error("TLS cannot be configured: {0}")]
+    Tls(String),
+}
+
+/// Number of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(u64);
+
+/// Where a connection arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Port 8883 of the hub or of the provisioning service; host name and user name tell which.
+    MqttTls,
+    /// MQTT without TLS: not in Azure; for edges that end TLS themselves.
+    MqttPlain,
+    /// Port 80 of the file server.
+    Http,
+}
+
+/// IoT Hub, Device Provisioning Service, Device Update and its file server.
+///
+/// Connections are opened, fed and drained by the owner of the network:
+/// [`open`](Self::open), [`receive`](Self::receive), then for each of [`ready`](Self::ready):
+/// [`transmit`](Self::transmit), and once [`wants_close`](Self::wants_close), close and [`closed`](Self::closed).
+/// [`poll`](Self::poll) is due at [`poll_at`](Self::poll_at).
+pub struct Cloud {
+    config: CloudConfig,
+    utc: Utc,
+    acceptor: Acceptor,
+    connections: BTreeMap<ConnId, Connection>,
+    next_conn: u64,
+    hub: Hub,
+    dps: dps::Service,
+    files: files::Service,
+    signer: Signer,
+    rng: Rng,
+    updates: BTreeMap<UpdateId, Update>,
+    deployments: BTreeMap<DeploymentId, Deployment>,
+    events: Vec<CloudEvent>,
+    /// Connections whose output or end was not looked at since it changed.
+    touched: BTreeSet<ConnId>,
+}
+
+impl core::fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Cloud").field("connections", &self.connections.len()).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Starts the services, without devices or updates.
+    ///
+    /// # Errors
+    /// [`CloudError`] if the keys cannot be used.
+    pub fn new(config: CloudConfig) -> Result<Self, CloudError> {
+        let rng = Rng::new(config.seed).fork("cloud");
+        let utc = Utc::new(config.epoch_utc_seconds);
+        let mut dps = dps::Service::new(config.id_scope.clone(), rng.fork("dps"));
+        dps.assign_after = config.dps_assign_after;
+        Ok(Self {
+            acceptor: Acceptor::new(&config.keys, rng.fork("tls"))?,
+            connections: BTreeMap::new(),
+            next_conn: 1,
+            hub: Hub::new(config.hub_host.clone(), utc, rng.fork("hub")),
+            dps,
+            files: files::Service::default(),
+            signer: Signer::new(&config.keys)?,
+            rng: rng.fork("update"),
+            updates: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            events: Vec::new(),
+            touched: BTreeSet::new(),
+            config,
+            utc,
+        })
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &CloudConfig {
+        &self.config
+    }
+
+    /// The relation between virtual time and UTC.
+    pub fn utc(&self) -> Utc {
+        self.utc
+    }
+
+    /// A connection was opened.
+    pub fn open(&mut self, now: Instant, endpoint: Endpoint) -> ConnId {
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
+        let connection = match endpoint {
+            Endpoint::Http => Connection::http(now),
+            Endpoint::MqttPlain => Connection::mqtt(now, None),
+            Endpoint::MqttTls => match self.acceptor.accept(self.utc.seconds(now)) {
+                Ok(stream) => Connection::mqtt(now, Some(stream)),
+                // The configuration was accepted at the start; this is out of reach, and closing is safe.
+                Err(error) => {
+                    let mut connection = Connection::mqtt(now, None);
+                    connection.end(CloseReason::Tls(error.to_string()));
+                    connection
+                }
+            },
+        };
+        self.connections.insert(id, connection);
+        self.touched.insert(id);
+        id
+    }
+
+    /// Bytes arrived on a connection; ignored on one that has ended.
+    pub fn receive(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let mut events = Vec::new();
+        let plaintext = connection.decrypt(bytes, &mut events);
+        self.record(now, Some(conn), events);
+        if plaintext.is_empty() {
+            self.settle(now, conn);
+            return;
+        }
+        self.dispatch(now, conn, &plaintext);
+        self.settle(now, conn);
+    }
+
+    /// What is to be sent on a connection now; for long bodies a part of it.
+    pub fn transmit(&mut self, now: Instant, conn: ConnId) -> Vec<u8> {
+        let Some(connection) = self.connections.get_mut(&conn) else { return Vec::new() };
+        let out = connection.transmit();
+        // A request that was waiting for the previous answer to leave is answered now.
+        let mut events = Vec::new();
+        connection.continue_http(&self.utc.http_date(now), &mut self.files, &mut events);
+        self.record(now, Some(conn), events);
+        self.settle(now, conn);
+        out
+    }
+
+    /// Whether the connection is to be closed: everything has been transmitted and the server has ended it.
+    pub fn wants_close(&self, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_none_or(|connection| connection.ended().is_some() && !connection.has_output())
+    }
+
+    /// The connection is closed; its number means nothing from now on.
+    pub fn closed(&mut self, now: Instant, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.end(CloseReason::Peer);
+            self.settle(now, conn);
+            self.connections.remove(&conn);
+            self.touched.remove(&conn);
+        }
+    }
+
+    /// Does what is due: keep-alive, expired tokens, unanswered methods.
+    pub fn poll(&mut self, now: Instant) {
+        let ids: Vec<ConnId> = self.connections.keys().copied().collect();
+        for conn in ids {
+            if let Some(connection) = self.connections.get_mut(&conn)
+                && connection.poll(now)
+            {
+                self.settle(now, conn);
+            }
+        }
+        let mut effects = Effects::default();
+        self.hub.poll(now, &mut effects);
+        self.apply(now, None, effects);
+    }
+
+    /// When [`poll`](Self::poll) next has something to do.
+    pub fn poll_at(&self) -> Instant {
+        let connections = self.connections.values().map(Connection::poll_at);
+        connections.min().unwrap_or(Instant::NEVER).min(self.hub.poll_at())
+    }
+
+    /// Connections that have something to transmit or want to be closed.
+    pub fn ready(&mut self) -> Vec<ConnId> {
+        let connections = &self.connections;
+        self.touched.retain(|conn| {
+            connections.get(conn).is_some_and(|connection| connection.has_output() || connection.ended().is_some())
+        });
+        self.touched.iter().copied().collect()
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<CloudEvent> {
+        core::mem::take(&mut self.events)
+    }
+
+    fn record(&mut self, now: Instant, conn: Option<ConnId>, kinds: Vec<EventKind>) {
+        self.events.extend(kinds.into_iter().map(|kind| CloudEvent { at: now, conn, kind }));
+    }
+
+    /// Carries out what the hub wants.
+    fn apply(&mut self, now: Instant, conn: Option<ConnId>, effects: Effects) {
+        self.record(now, conn, effects.events);
+        for (conn, message) in effects.sends {
+            if let Some(connection) = self.connections.get_mut(&conn) {
+                connection.publish(message);
+                self.settle(now, conn);
+            }
+        }
+        for (conn, why) in effects.closes {
+            if let Some(connection) = self.connections.get_mut(&conn) {
+                connection.end(why);
+                self.settle(now, conn);
+            }
+        }
+    }
+
+    /// After every change of a connection: notes output, and tells the services of an end, once.
+    fn settle(&mut self, now: Instant, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        self.touched.insert(conn);
+        let Some(end) = connection.take_end() else { return };
+        let device = match &end.client {
+            Client::Nobody => None,
+            Client::Device(id) => Some(id.clone()),
+            Client::Registration(client) => Some(client.registration.clone()),
+        };
+        let mut effects = Effects::default();
+        if let Client::Device(id) = &end.client {
+            self.hub.disconnected(conn, id, end.will, &mut effects);
+        }
+        effects.events.push(EventKind::Disconnected { device, why: end.why });
+        self.apply(now, Some(conn), effects);
+    }
+}

@@ -1,0 +1,233 @@
+//! What the services saw and did: the evidence for a scenario's assertions and report.
+
+use serde_json::Value;
+use sim_base::Instant;
+
+use crate::cloud::ConnId;
+
+/// Something that happened at the services.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloudEvent {
+    /// When.
+    pub at: Instant,
+    /// On which connection, if on one.
+    pub conn: Option<ConnId>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A TLS handshake completed.
+    TlsEstablished {
+        /// Host name that the client asked for.
+        sni: Option<String>,
+        /// `TLSv1_2`, ...
+        version: String,
+        /// Name of the cipher suite.
+        suite: String,
+        /// Whether the client presented a certificate.
+        client_certificate: bool,
+    },
+    /// A TLS handshake or record failed; the connection closes.
+    TlsFailed {
+        /// The reason, for a reader.
+        why: String,
+    },
+    /// A client connected to the provisioning service.
+    DpsConnected {
+        /// Registration id.
+        registration: String,
+    },
+    /// The provisioning service took a registration request; the client has to poll.
+    DpsAssigning {
+        /// Registration id.
+        registration: String,
+    },
+    /// The provisioning service assigned a device to the hub.
+    DpsAssigned {
+        /// Registration id.
+        registration: String,
+        /// Device id.
+        device: String,
+        /// Model id that the client announced in the payload.
+        model_id: Option<String>,
+    },
+    /// The provisioning service refused a request.
+    DpsRefused {
+        /// Registration id.
+        registration: String,
+        /// The 32-bit error code of the answer, e.g. 401002.
+        error_code: u32,
+        /// The reason, for a reader.
+        why: String,
+    },
+    /// A device connected to the hub.
+    Connected {
+        /// Device id.
+        device: String,
+        /// Model id of the user name, percent-decoded.
+        model_id: Option<String>,
+        /// API version of the user name.
+        api_version: String,
+        /// `DeviceClientType` of the user name, percent-decoded.
+        client_type: Option<String>,
+    },
+    /// A CONNECT was refused.
+    ConnectRefused {
+        /// CONNACK return code.
+        code: u8,
+        /// The reason, for a reader.
+        why: String,
+    },
+    /// A filter was subscribed to.
+    Subscribed {
+        /// Device or registration id.
+        device: String,
+        /// Topic filter.
+        filter: String,
+        /// Granted QoS.
+        qos: u8,
+    },
+    /// The device read its twin.
+    TwinRead {
+        /// Device id.
+        device: String,
+        /// Version of the desired properties that were sent.
+        desired_version: u64,
+    },
+    /// A desired-property patch was sent to the device.
+    DesiredSent {
+        /// Device id.
+        device: String,
+        /// Version after the patch.
+        version: u64,
+    },
+    /// The device changed its reported properties.
+    Reported {
+        /// Device id.
+        device: String,
+        /// The patch as it came.
+        patch: Value,
+        /// Version after the patch.
+        version: u64,
+    },
+    /// A twin request was refused.
+    TwinRefused {
+        /// Device id.
+        device: String,
+        /// Status of the answer.
+        status: u16,
+        /// The reason, for a reader.
+        why: String,
+    },
+    /// A telemetry message arrived.
+    Telemetry {
+        /// Device id.
+        device: String,
+        /// The whole topic, property bag included.
+        topic: String,
+        /// Payload.
+        body: Vec<u8>,
+        /// Whether the broker sent it as the device's last will.
+        will: bool,
+    },
+    /// The device answered a direct method.
+    MethodAnswered {
+        /// Device id.
+        device: String,
+        /// The call, as `invoke_method` returned it.
+        call: crate::iot_hub::MethodCallId,
+        /// Status chosen by the device.
+        status: i32,
+        /// Payload.
+        body: Vec<u8>,
+    },
+    /// The device did not answer a direct method in time.
+    MethodTimedOut {
+        /// Device id.
+        device: String,
+        /// The call, as `invoke_method` returned it.
+        call: crate::iot_hub::MethodCallId,
+    },
+    /// The client acknowledged a QoS 1 message of the server.
+    Acknowledged {
+        /// Device or registration id.
+        device: String,
+        /// Topic of the message.
+        topic: String,
+    },
+    /// The file server answered a request.
+    RangeServed {
+        /// File name; the whole path if it is unknown.
+        file: String,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes in the body.
+        len: u64,
+        /// HTTP status.
+        status: u16,
+    },
+    /// A deployment was written into a twin, cancelled or retried.
+    DeploymentChanged {
+        /// Device id.
+        device: String,
+        /// `workflow.id`.
+        workflow: String,
+        /// `workflow.action`: 3 apply, 255 cancel.
+        action: u8,
+        /// Version of the desired properties.
+        version: u64,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// Device or registration id, if the client got that far.
+        device: Option<String>,
+        /// The reason.
+        why: CloseReason,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// the client sent DISCONNECT
+    #[error("the client sent DISCONNECT")]
+    Graceful,
+    /// the network connection was closed by the peer
+    #[error("the network connection was closed by the peer")]
+    Peer,
+    /// nothing was received within one and a half keep-alive intervals
+    #[error("nothing was received within one and a half keep-alive intervals")]
+    KeepAlive,
+    /// no CONNECT or request arrived in time
+    #[error("no CONNECT or request arrived in time")]
+    Idle,
+    /// another connection with the same id took over
+    #[error("another connection with the same id took over")]
+    Evicted,
+    /// the shared access signature expired
+    #[error("the shared access signature expired")]
+    TokenExpired,
+    /// CONNECT was refused with a return code
+    #[error("CONNECT was refused with code {0}")]
+    Refused(u8),
+    /// the client broke the protocol
+    #[error("the client broke the protocol: {0}")]
+    Protocol(String),
+    /// TLS failed
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// the server closed the connection because it was told to
+    #[error("the server closed the connection because it was told to")]
+    Administrative,
+    /// the client does not take what is sent to it
+    #[error("the client does not take what is sent to it")]
+    SlowConsumer,
+    /// the HTTP exchange is complete
+    #[error("the HTTP exchange is complete")]
+    HttpDone,
+}

@@ -1,0 +1,80 @@
+//! UTC as the services see it: an epoch plus virtual time.
+
+use core::time::Duration;
+
+use sim_base::Instant;
+use time::OffsetDateTime;
+
+/// The relation between virtual time and UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Utc {
+    epoch_seconds: u64,
+}
+
+impl Utc {
+    /// A clock that shows `epoch_seconds` (Unix time) at [`Instant::ZERO`].
+    pub const fn new(epoch_seconds: u64) -> Self {
+        Self { epoch_seconds }
+    }
+
+    /// Unix time in whole seconds.
+    pub const fn seconds(&self, now: Instant) -> u64 {
+        self.epoch_seconds.saturating_add(now.as_nanos() / 1_000_000_000)
+    }
+
+    /// The instant at which `unix_seconds` begins; `Instant::ZERO` if that was before the simulation.
+    pub fn instant(&self, unix_seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(unix_seconds.saturating_sub(self.epoch_seconds))
+    }
+
+    fn calendar(&self, now: Instant) -> OffsetDateTime {
+        let nanos = i128::from(self.epoch_seconds) * 1_000_000_000 + i128::from(now.as_nanos());
+        // Beyond the year 9999 the calendar ends; the epoch is the honest answer to a nonsensical clock.
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// `Wed, 09 Nov 2022 10:42:02 GMT`: the date of HTTP (RFC 9110 section 5.6.7).
+    pub fn http_date(&self, now: Instant) -> String {
+        let t = self.calendar(now);
+        let (weekday, month) = (t.weekday().to_string(), t.month().to_string());
+        format!(
+            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+            &weekday[..3],
+            t.day(),
+            &month[..3],
+            t.year(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+
+    /// `2026-01-31T12:00:00.1234567Z`: the seven fractional digits that the Azure services write.
+    pub fn format(&self, now: Instant) -> String {
+        let t = self.calendar(now);
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:07}Z",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second(),
+            t.nanosecond() / 100
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_have_seven_digits() {
+        let utc = Utc::new(1_667_990_522);
+        assert_eq!(utc.format(Instant::from_nanos(554_296_799)), "2022-11-09T10:42:02.5542967Z");
+        assert_eq!(utc.http_date(Instant::ZERO), "Wed, 09 Nov 2022 10:42:02 GMT");
+        assert_eq!(utc.seconds(Instant::from_nanos(1_999_999_999)), 1_667_990_523);
+        assert_eq!(utc.instant(1_667_990_525), Instant::from_nanos(3_000_000_000));
+    }
+}
