@@ -1,0 +1,112 @@
+//! MDIO and PHY.
+
+use super::*;
+
+#[test]
+fn mdio_takes_sixty_four_mdc_cycles_and_needs_mpe() {
+    let mut bench = Bench::running();
+    bench.write(IER, int::MFS);
+    bench.write(MAN, 0x6000_0000 | 2 << 18 | 2 << 16);
+    let begun = bench.now;
+    assert_eq!(bench.read(NSR) & nsr::IDLE, 0);
+    // MCK 120 MHz divided by 48.
+    assert_eq!(bench.gmac.next_event().as_nanos() - begun, 64 * 48 * 1_000 / 120);
+    bench.pass(26_000);
+    assert_eq!(bench.read(NSR) & nsr::IDLE, nsr::IDLE);
+    assert_eq!(bench.read(ISR), int::MFS);
+    assert_eq!(bench.read(MAN) & 0xFFFF, 0x0022);
+
+    bench.write(NCR, 0);
+    bench.write(MAN, 0x6000_0000 | 3 << 18 | 2 << 16);
+    assert_eq!(bench.read(NSR) & nsr::IDLE, nsr::IDLE, "without MPE nothing is shifted");
+    assert_eq!(bench.read(MAN) & 0xFFFF, 0x0022);
+}
+
+#[test]
+fn phy_answers_at_address_0_alone() {
+    let mut bench = Bench::running();
+    assert_eq!((bench.phy(2), bench.phy(3) & 0xFFF0), (0x0022, 0x1560));
+    for phy in 1..32 {
+        assert_eq!(bench.mdio(2, phy, 2, 0), 0xFFFF, "address {phy}");
+    }
+}
+
+#[test]
+fn auto_negotiation_takes_its_time_and_finds_100_full() {
+    let mut bench = Bench::new();
+    bench.write(NCR, ncr::MPE);
+    assert_eq!(bench.phy(0), 0x3100);
+    assert_eq!(bench.phy(1), 0x7849, "neither link nor negotiated");
+    assert_eq!(bench.phy(0x1E) & 7, 0);
+    bench.now = 1_600 * MS;
+    bench.phy(1); // the link bit stays low until it is read
+    assert_eq!(bench.phy(1), 0x7849 | 1 << 5 | 1 << 2);
+    assert_eq!(bench.phy(5) & 0x01E0, 0x01E0);
+    assert_eq!(bench.phy(0x1E) & 0x107, 0x106);
+    assert_eq!(bench.phy(0x1B) & 0x00FF, 1 << 3 | 1, "link up, partner acknowledge");
+    assert_eq!(bench.phy(0x1B) & 0x00FF, 0, "cleared by reading");
+
+    bench.mdio(1, 0, 0, 1 << 12 | 1 << 9);
+    bench.now += 1_000 * MS;
+    assert_eq!(bench.phy(1) & (1 << 5 | 1 << 2), 0, "negotiating again");
+    bench.now += 600 * MS;
+    bench.phy(1);
+    assert_eq!(bench.phy(1) & (1 << 5 | 1 << 2), 1 << 5 | 1 << 2);
+}
+
+#[test]
+fn link_follows_the_cable_and_its_loss_is_latched() {
+    let mut bench = Bench::running();
+    bench.phy(1);
+    assert_eq!(bench.phy(1) & 4, 4);
+    bench.plug.0.lock().unwrap().down = true;
+    bench.pass(MS);
+    bench.plug.0.lock().unwrap().down = false;
+    bench.pass(MS);
+    bench.pass(2_000 * MS);
+    assert_eq!(bench.phy(1) & 4, 0, "it was lost once");
+    assert_eq!(bench.phy(1) & 4, 4);
+}
+
+#[test]
+fn frames_are_lost_without_link_or_at_the_wrong_speed() {
+    let mut bench = Bench::running();
+    for ncfgr in [ncfgr::FD, ncfgr::FD | ncfgr::SPD] {
+        bench.write(NCFGR, ncfgr);
+        bench.queue(0, &frame(MAC, 60), 0);
+        bench.write(NCR, ncr::RXEN);
+        bench.write(NCR, ncr::RXEN | ncr::TXEN);
+        bench.start();
+        bench.arrive(&frame(MAC, 60));
+        bench.pass(MS);
+        assert_eq!(bench.sent().len(), usize::from(ncfgr & ncfgr::SPD != 0));
+        assert_eq!(bench.word(RX_RING) & rxd::OWN, ncfgr & ncfgr::SPD);
+    }
+    bench.plug.0.lock().unwrap().down = true;
+    bench.arrive(&frame(MAC, 60));
+    assert_eq!(bench.word(RX_RING + 8) & rxd::OWN, 0);
+}
+
+#[test]
+fn phy_in_reset_is_silent_and_starts_over() {
+    let mut bench = Bench::running();
+    bench.mdio(1, 0, 4, 0x0061);
+    bench.gmac.set_phy_reset(true);
+    assert_eq!(bench.phy(2), 0xFFFF);
+    bench.gmac.set_phy_reset(false);
+    assert_eq!(bench.phy(4), 0x01E1);
+    assert_eq!(bench.phy(1) & 4, 0);
+}
+
+#[test]
+fn system_reset_spares_the_phy_and_power_on_does_not() {
+    let mut bench = Bench::running();
+    bench.gmac.reset(ResetCause::System, &mut bench.rig.cx(bench.now));
+    assert_eq!((bench.read(NCR), bench.read(RBQB)), (0, 0));
+    bench.write(NCR, ncr::MPE);
+    bench.phy(1);
+    assert_eq!(bench.phy(1) & 4, 4, "the link stays");
+    bench.gmac.reset(ResetCause::PowerOn, &mut bench.rig.cx(bench.now));
+    bench.write(NCR, ncr::MPE);
+    assert_eq!(bench.phy(1) & 4, 0);
+}
