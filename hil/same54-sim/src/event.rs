@@ -104,6 +104,13 @@ pub enum ResetCause {
     Backup,
 }
 
+impl ResetCause {
+    /// A power supply reset: everything starts anew, debug logic and backup domain included.
+    pub(crate) fn is_supply(self) -> bool {
+        matches!(self, Self::PowerOn | Self::BrownOut)
+    }
+}
+
 /// Events in order of time until somebody takes them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventLog(Vec<Event>);

@@ -1,6 +1,6 @@
 //! What a peripheral's unit tests need around it.
 
-use sim_base::{EthernetLink, Instant};
+use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::clocks::Frequencies;
 use crate::event::{Event, EventKind, EventLog};
@@ -20,7 +20,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn new() -> Self {
         Self {
-            memory: Memory::new(),
+            memory: Memory::new(&mut Rng::new(1)),
             link: None,
             events: EventLog::default(),
             clocks: Frequencies::after_reset(),

@@ -31,6 +31,14 @@ impl Gclk {
         Self { genctrl, pchctrl: [0; 48] }
     }
 
+    fn keep_locked(&mut self, old: &[u32; 48]) {
+        for (channel, old) in self.pchctrl.iter_mut().zip(old) {
+            if old & WRTLOCK != 0 {
+                *channel = *old;
+            }
+        }
+    }
+
     /// GENCTRLn.SRC.
     pub(super) fn source(&self, n: usize) -> u8 {
         (self.genctrl[n] & 15) as u8
@@ -85,11 +93,7 @@ impl Peripheral for Gclk {
                     // SWRST spares locked channels (14.6.1).
                     let locked = self.pchctrl;
                     *self = Self::new();
-                    for (channel, old) in self.pchctrl.iter_mut().zip(locked) {
-                        if old & WRTLOCK != 0 {
-                            *channel = old;
-                        }
-                    }
+                    self.keep_locked(&locked);
                 }
             }
             0x04 => {}
@@ -116,8 +120,13 @@ impl Peripheral for Gclk {
         cx.signals.clocks_dirty = true;
     }
 
-    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
+    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+        let locked = self.pchctrl;
         *self = Self::new();
+        // Channels with WRTLOCK are only reset with the supply (datasheet 17, "Effects of the Different Reset Causes").
+        if !cause.is_supply() {
+            self.keep_locked(&locked);
+        }
         cx.signals.clocks_dirty = true;
     }
 }

@@ -132,9 +132,9 @@ impl Peripheral for Osc32kctrl {
     }
 
     fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
-        // 29.6: the oscillators' control registers live in the backup domain, which only a power-on resets; the
+        // 29.6: the oscillators' control registers live in the backup domain, which only the supply resets; the
         // interrupt registers follow every reset.
-        if cause == ResetCause::PowerOn {
+        if cause.is_supply() {
             *self = Self::new();
         } else {
             self.inten = 0;

@@ -79,11 +79,13 @@ fn xosc32k_gets_ready_after_the_selected_start_up_and_feeds_the_rtc() {
 }
 
 #[test]
-fn a_locked_channel_refuses_writes_until_reset() {
+fn a_locked_channel_refuses_writes_until_the_supply_returns() {
     let mut tree = Tree::new();
     tree.gclk.write(0x80 + 7 * 4, Write::full(0xC0), &mut tree.rig.cx(0));
     tree.gclk.write(0x80 + 7 * 4, Write::full(0), &mut tree.rig.cx(0));
     assert_eq!(tree.gclk.read(0x80 + 7 * 4, &mut tree.rig.cx(0)), 0xC0);
     tree.gclk.reset(crate::ResetCause::System, &mut tree.rig.cx(0));
+    assert_eq!(tree.gclk.read(0x80 + 7 * 4, &mut tree.rig.cx(0)), 0xC0);
+    tree.gclk.reset(crate::ResetCause::PowerOn, &mut tree.rig.cx(0));
     assert_eq!(tree.gclk.read(0x80 + 7 * 4, &mut tree.rig.cx(0)), 0);
 }

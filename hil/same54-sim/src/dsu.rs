@@ -1,0 +1,261 @@
+//! DSU: device service unit (SAM D5x/E5x datasheet, 12).
+//!
+//! Fidelity: identification, ROM table, CRC32, chip erase, reset extension, debug communication channels and the
+//! external address space (offset 0x100, free of write protection) are modelled. Chip erase takes 6.4 s (54.12). MBIST
+//! is absent. DID is that of an ATSAME54P20A revision D.
+
+use std::time::Duration;
+
+use armv7m::Size;
+use sim_base::Instant;
+
+use crate::event::ResetCause;
+use crate::peripheral::{Context, Peripheral, Write};
+
+const DID: u32 = 0x6184_0300;
+const DONE: u32 = 1 << 0;
+const CRSTEXT: u32 = 1 << 1;
+const BERR: u32 = 1 << 2;
+const FAIL: u32 = 1 << 3;
+const CHIP_ERASE_TIME: Duration = Duration::from_millis(6_400);
+/// ROM table: the entry that points to the core's own table at 0xE00F_F000.
+const ENTRY0: u32 = 0x9F0F_C003;
+
+/// The register block.
+#[derive(Clone, Debug)]
+pub(crate) struct Dsu {
+    statusa: u32,
+    addr: u32,
+    length: u32,
+    data: u32,
+    dcc: [u32; 2],
+    dcc_dirty: u32,
+    cfg: u32,
+    dcfg: [u32; 2],
+    erase_done_at: Instant,
+    erase_requested: bool,
+    release_requested: bool,
+    debugger_present: bool,
+    protected: bool,
+}
+
+impl Dsu {
+    /// As after power-on.
+    pub(crate) fn new() -> Self {
+        Self {
+            statusa: 0,
+            addr: 0,
+            length: 0,
+            data: 0,
+            dcc: [0; 2],
+            dcc_dirty: 0,
+            cfg: 2,
+            dcfg: [0; 2],
+            erase_done_at: Instant::NEVER,
+            erase_requested: false,
+            release_requested: false,
+            debugger_present: false,
+            protected: false,
+        }
+    }
+
+    /// A debugger has accessed the chip: STATUSB.DBGPRES.
+    pub(crate) fn set_debugger_present(&mut self) {
+        self.debugger_present = true;
+    }
+
+    /// The chip left external reset with SWCLK low: the core stays in reset.
+    pub(crate) fn extend_reset(&mut self) {
+        self.statusa |= CRSTEXT;
+    }
+
+    /// Whether the core is held in reset.
+    pub(crate) fn holds_core(&self) -> bool {
+        self.statusa & CRSTEXT != 0
+    }
+
+    /// Whether the core was released from reset since the last call.
+    pub(crate) fn take_release(&mut self) -> bool {
+        std::mem::take(&mut self.release_requested)
+    }
+
+    /// Whether a chip erase was asked for since the last call.
+    pub(crate) fn take_chip_erase(&mut self) -> bool {
+        std::mem::take(&mut self.erase_requested)
+    }
+
+    fn control(&mut self, value: u32, external: bool, cx: &mut Context<'_>) {
+        if value & 1 != 0 {
+            let held = self.statusa & CRSTEXT;
+            let kept = (self.debugger_present, self.protected);
+            *self = Self { statusa: held, debugger_present: kept.0, protected: kept.1, ..Self::new() };
+        } else if value & 1 << 4 != 0 {
+            if !external || cx.memory.chip_erase_locked {
+                self.statusa |= FAIL;
+                return;
+            }
+            self.erase_requested = true;
+            self.erase_done_at = if cx.flash_timing { cx.now + CHIP_ERASE_TIME } else { cx.now };
+            cx.signals.attention = true;
+        } else if value & 1 << 2 != 0 {
+            self.crc(cx);
+        } else if value & 1 << 3 != 0 {
+            cx.unmodelled(0, true);
+        }
+    }
+
+    /// 12.11.3: CRC-32 (IEEE 802.3, reflected) of LENGTH bytes from ADDR, started from DATA, not inverted.
+    fn crc(&mut self, cx: &mut Context<'_>) {
+        let Some(bytes) = cx.memory.slice(self.addr & !3, (self.length & !3) as usize) else {
+            self.statusa |= DONE | BERR;
+            return;
+        };
+        self.data = bytes.iter().fold(self.data, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 != 0 { 0xEDB8_8320 } else { 0 })
+        });
+        self.statusa |= DONE;
+    }
+
+    fn statusb(&self) -> u32 {
+        // HPE: hot-plugging is always possible.
+        u32::from(self.protected) | u32::from(self.debugger_present) << 1 | self.dcc_dirty << 2 | 1 << 4
+    }
+}
+
+impl Peripheral for Dsu {
+    fn width(&self, offset: u32) -> Size {
+        if offset & 0xEFF < 4 && offset < 0x1000 { Size::Byte } else { Size::Word }
+    }
+
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
+        self.advance(cx);
+        let external = (0x100..0x200).contains(&offset);
+        match if external { offset - 0x100 } else { offset } {
+            0x00 | 0x03 => 0,
+            0x01 => self.statusa,
+            0x02 => self.statusb(),
+            0x04 => self.addr,
+            0x08 => self.length,
+            0x0C => self.data,
+            at @ (0x10 | 0x14) => {
+                let n = (at as usize - 0x10) / 4;
+                self.dcc_dirty &= !(1 << n);
+                self.dcc[n]
+            }
+            0x18 => DID,
+            0x1C => self.cfg,
+            at @ (0xF0 | 0xF4) => self.dcfg[(at as usize - 0xF0) / 4],
+            0x1000 => ENTRY0,
+            0x1004..0x1FCC => 0,
+            0x1FCC => 1,
+            0x1FD0..0x1FE0 => 0,
+            // Part 0xCD0, JEP106 identity 0x1F (Atmel), revision 0.
+            0x1FE0 => 0xD0,
+            0x1FE4 => 0xFC,
+            0x1FE8 => 0x09,
+            0x1FEC => 0,
+            0x1FF0 => 0x0D,
+            0x1FF4 => 0x10,
+            0x1FF8 => 0x05,
+            0x1FFC => 0xB1,
+            _ => cx.unmodelled(offset, false),
+        }
+    }
+
+    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
+        self.advance(cx);
+        let external = (0x100..0x200).contains(&offset);
+        match if external { offset - 0x100 } else { offset } {
+            0x00 => self.control(w.value, external, cx),
+            0x01 => {
+                if w.value & self.statusa & CRSTEXT != 0 {
+                    self.release_requested = true;
+                    cx.signals.attention = true;
+                }
+                self.statusa &= !w.value;
+            }
+            0x04 => self.addr = w.onto(self.addr),
+            0x08 => self.length = w.onto(self.length),
+            0x0C => self.data = w.onto(self.data),
+            at @ (0x10 | 0x14) => {
+                let n = (at as usize - 0x10) / 4;
+                self.dcc[n] = w.onto(self.dcc[n]);
+                self.dcc_dirty |= 1 << n;
+            }
+            0x1C => self.cfg = w.onto_masked(self.cfg, 0x1F),
+            at @ (0xF0 | 0xF4) => {
+                let n = (at as usize - 0xF0) / 4;
+                self.dcfg[n] = w.onto(self.dcfg[n]);
+            }
+            0x02 | 0x03 | 0x18 | 0x1000.. => {}
+            _ => {
+                cx.unmodelled(offset, true);
+            }
+        }
+    }
+
+    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+        let debugger_present = self.debugger_present && !cause.is_supply();
+        *self = Self { debugger_present, protected: cx.memory.secured, ..Self::new() };
+    }
+
+    fn next_event(&self) -> Instant {
+        self.erase_done_at
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if self.erase_done_at <= cx.now {
+            self.erase_done_at = Instant::NEVER;
+            self.statusa |= DONE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rig::Rig;
+
+    #[test]
+    fn it_identifies_an_atsame54p20a() {
+        let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
+        assert_eq!(dsu.read(0x118, &mut rig.cx(0)), DID);
+        let part = dsu.read(0x1FE0, &mut rig.cx(0)) | (dsu.read(0x1FE4, &mut rig.cx(0)) & 15) << 8;
+        assert_eq!(part, 0xCD0);
+    }
+
+    #[test]
+    fn crc32_of_memory_is_the_ieee_one_without_the_final_inversion() {
+        let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
+        rig.memory.ram[..4].copy_from_slice(b"1234");
+        dsu.write(0x04, Write::full(0x2000_0000), &mut rig.cx(0));
+        dsu.write(0x08, Write::full(4), &mut rig.cx(0));
+        dsu.write(0x0C, Write::full(u32::MAX), &mut rig.cx(0));
+        dsu.write(0x00, Write::full(1 << 2), &mut rig.cx(0));
+        assert_eq!(dsu.read(0x01, &mut rig.cx(0)), DONE);
+        assert_eq!(!dsu.read(0x0C, &mut rig.cx(0)), 0x9BE3_E0A3);
+    }
+
+    #[test]
+    fn clearing_crstext_releases_the_core() {
+        let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
+        dsu.extend_reset();
+        assert!(dsu.holds_core());
+        dsu.write(0x101, Write::full(CRSTEXT), &mut rig.cx(0));
+        assert!(!dsu.holds_core());
+        assert!(dsu.take_release());
+    }
+
+    #[test]
+    fn chip_erase_works_from_the_external_address_space_only_and_takes_its_time() {
+        let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
+        dsu.write(0x00, Write::full(1 << 4), &mut rig.cx(0));
+        assert!(!dsu.take_chip_erase());
+        assert_eq!(dsu.read(0x01, &mut rig.cx(0)), FAIL);
+        dsu.write(0x01, Write::full(FAIL), &mut rig.cx(0));
+        dsu.write(0x100, Write::full(1 << 4), &mut rig.cx(0));
+        assert!(dsu.take_chip_erase());
+        assert_eq!(dsu.read(0x101, &mut rig.cx(6_399_999_999)), 0);
+        assert_eq!(dsu.read(0x101, &mut rig.cx(6_400_000_000)), DONE);
+    }
+}

@@ -1,0 +1,50 @@
+//! RSTC: reset controller (SAM D5x/E5x datasheet, 17).
+//!
+//! Fidelity: RCAUSE is modelled for every reset that the board can make; BKUPEXIT always reads 0 because backup and
+//! hibernate modes are absent.
+
+use armv7m::Size;
+
+use crate::event::ResetCause;
+use crate::peripheral::{Context, Peripheral, Write};
+
+/// The register block.
+#[derive(Clone, Debug)]
+pub(crate) struct Rstc {
+    rcause: u32,
+}
+
+impl Rstc {
+    /// Before the first reset.
+    pub(crate) fn new() -> Self {
+        Self { rcause: 0 }
+    }
+}
+
+impl Peripheral for Rstc {
+    fn width(&self, _offset: u32) -> Size {
+        Size::Byte
+    }
+
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
+        match offset {
+            0x00 => self.rcause,
+            0x01 | 0x02 => 0,
+            _ => cx.unmodelled(offset, false),
+        }
+    }
+
+    fn write(&mut self, _offset: u32, _w: Write, _cx: &mut Context<'_>) {}
+
+    fn reset(&mut self, cause: ResetCause, _cx: &mut Context<'_>) {
+        self.rcause = match cause {
+            ResetCause::PowerOn => 1 << 0,
+            ResetCause::BrownOut => 1 << 2,
+            ResetCause::Nvm => 1 << 3,
+            ResetCause::External => 1 << 4,
+            ResetCause::Watchdog => 1 << 5,
+            ResetCause::System => 1 << 6,
+            ResetCause::Backup => 1 << 7,
+        };
+    }
+}

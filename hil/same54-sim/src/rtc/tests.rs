@@ -1,0 +1,186 @@
+use sim_base::Instant;
+
+use super::{CMP0, COUNTSYNC, ENABLE, OVF, Rtc};
+use crate::ResetCause;
+use crate::peripheral::{Peripheral, Write};
+use crate::rig::Rig;
+
+struct Bench {
+    rtc: Rtc,
+    rig: Rig,
+}
+
+/// Nanoseconds of `ticks` periods of 32 768 Hz, rounded up as the model does.
+fn ticks(ticks: u64) -> u64 {
+    (ticks * 1_000_000_000).div_ceil(32_768)
+}
+
+impl Bench {
+    /// Mode bits as given, 32 768 Hz, prescaler 1.
+    fn new(mode: u32) -> Self {
+        let mut rig = Rig::new();
+        rig.clocks.rtc = 32_768;
+        let mut bench = Self { rtc: Rtc::new(), rig };
+        bench.rtc.reset(ResetCause::PowerOn, &mut bench.rig.cx(0));
+        bench.write(0, 0x00, mode | 1 << 8 | COUNTSYNC);
+        bench
+    }
+
+    fn write(&mut self, at: u64, offset: u32, value: u32) {
+        self.rtc.write(offset, Write::full(value), &mut self.rig.cx(at));
+    }
+
+    fn read(&mut self, at: u64, offset: u32) -> u32 {
+        self.rtc.read(offset, &mut self.rig.cx(at))
+    }
+
+    fn enable(&mut self, at: u64) {
+        let ctrla = self.read(at, 0);
+        self.write(at, 0x00, ctrla | ENABLE);
+    }
+}
+
+#[test]
+fn the_32_bit_counter_counts_clock_periods_once_enabled() {
+    let mut bench = Bench::new(0);
+    assert_eq!(bench.read(1_000_000, 0x18), 0);
+    bench.enable(1_000_000);
+    assert_eq!(bench.read(1_001_000_000, 0x18), 32_768);
+    assert_eq!(bench.read(1_000_000 + ticks(65_536), 0x18), 65_536);
+}
+
+#[test]
+fn without_countsync_the_count_register_is_not_updated() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x00, 1 << 8 | ENABLE);
+    assert_eq!(bench.read(1_000_000_000, 0x18), 0);
+}
+
+#[test]
+fn a_compare_flag_rises_one_period_after_the_match_and_interrupts() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x20, 100);
+    bench.write(0, 0x0A, CMP0);
+    bench.enable(0);
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(101)));
+    bench.rtc.advance(&mut bench.rig.cx(ticks(101) - 1));
+    assert_eq!(bench.rtc.irqs(), 0);
+    bench.rtc.advance(&mut bench.rig.cx(ticks(101)));
+    assert_eq!(bench.rtc.irqs(), 1);
+    bench.write(ticks(102), 0x0C, CMP0);
+    assert_eq!(bench.rtc.irqs(), 0);
+    // The next match is a whole turn of the counter away.
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks((1 << 32) + 101)));
+}
+
+#[test]
+fn a_compare_value_written_too_late_is_missed() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x0A, CMP0);
+    bench.enable(0);
+    // COMP0 = 0 has matched at the start.
+    bench.write(ticks(999), 0x0C, CMP0);
+    // Count is 1000; synchronisation takes four periods, so 1002 has passed before the comparator knows it.
+    bench.write(ticks(1_000), 0x20, 1_002);
+    assert!(bench.rtc.next_event() > Instant::from_nanos(ticks(1 << 31)));
+    bench.write(ticks(1_010), 0x20, 1_020);
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(1_021)));
+}
+
+#[test]
+fn a_second_write_during_synchronisation_is_dropped() {
+    let mut bench = Bench::new(0);
+    bench.enable(0);
+    bench.write(1_000_000, 0x20, 500);
+    assert_eq!(bench.read(1_000_001, 0x10), 1 << 5);
+    bench.write(1_000_001, 0x20, 900);
+    assert_eq!(bench.read(1_000_002, 0x20), 500);
+    assert_eq!(bench.rig.violations().len(), 1);
+    assert_eq!(bench.read(2_000_000, 0x10), 0);
+}
+
+#[test]
+fn overflow_comes_when_the_counter_wraps() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x18, 0xFFFF_FFF0);
+    bench.write(0, 0x0A, OVF);
+    bench.enable(0);
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(16)));
+    bench.rtc.advance(&mut bench.rig.cx(ticks(16)));
+    assert_eq!(bench.rtc.irqs(), 1);
+    assert_eq!(bench.read(ticks(18), 0x18), 2);
+}
+
+#[test]
+fn the_16_bit_counter_wraps_at_per() {
+    let mut bench = Bench::new(1 << 2);
+    bench.write(0, 0x1C, 99);
+    bench.write(0, 0x0A, OVF | CMP0 << 3);
+    bench.write(0, 0x26, 50);
+    bench.enable(0);
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(51)));
+    assert_eq!(bench.read(ticks(230), 0x18), 30);
+    assert_eq!(bench.read(ticks(230), 0x0C) & (OVF | CMP0 << 3), OVF | CMP0 << 3);
+}
+
+#[test]
+fn match_clear_restarts_the_32_bit_counter() {
+    let mut bench = Bench::new(1 << 7);
+    bench.write(0, 0x20, 9);
+    bench.enable(0);
+    assert_eq!(bench.read(ticks(25), 0x18), 5);
+}
+
+#[test]
+fn the_calendar_counts_seconds_and_its_alarm_matches_the_minute() {
+    let mut bench = Bench::new(2 << 2);
+    // Prescaler 1024 of 32.768 kHz is 32 Hz, so take the 1.024 kHz clock.
+    bench.rig.clocks.rtc = 1_024;
+    bench.rtc.clocks_changed(&mut bench.rig.cx(0));
+    bench.write(0, 0x00, 2 << 2 | 11 << 8 | COUNTSYNC);
+    // 2024-12-31 23:59:30 relative to year 0 = 2020.
+    bench.write(0, 0x18, 30 | 59 << 6 | 23 << 12 | 31 << 17 | 12 << 22 | 4 << 26);
+    bench.write(0, 0x20, 5);
+    bench.write(0, 0x24, 1);
+    bench.write(0, 0x0A, CMP0);
+    bench.enable(0);
+    let mut alarm = None;
+    while alarm.is_none() {
+        let next = bench.rtc.next_event();
+        bench.rtc.advance(&mut bench.rig.cx(next.as_nanos()));
+        alarm = (bench.rtc.irqs() != 0).then_some(next);
+    }
+    assert_eq!(alarm, Some(Instant::from_nanos(35_000_000_000)));
+    assert_eq!(bench.read(35_000_000_000, 0x18), 5 | 1 << 17 | 1 << 22 | 5 << 26);
+}
+
+#[test]
+fn periodic_interrupt_7_comes_every_1024_periods() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x0A, 1 << 7);
+    bench.enable(0);
+    assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(1_024)));
+}
+
+#[test]
+fn a_system_reset_spares_the_counter() {
+    let mut bench = Bench::new(0);
+    bench.enable(0);
+    bench.write(0, 0x80, 0xCAFE);
+    bench.rtc.reset(ResetCause::System, &mut bench.rig.cx(500_000_000));
+    assert_eq!(bench.read(1_000_000_000, 0x18), 32_768);
+    assert_eq!(bench.read(1_000_000_000, 0x80), 0xCAFE);
+    bench.rtc.reset(ResetCause::PowerOn, &mut bench.rig.cx(1_000_000_000));
+    assert_eq!(bench.read(1_000_000_000, 0x80), 0);
+}
+
+#[test]
+fn setting_alarms_does_not_disturb_the_count() {
+    let mut bench = Bench::new(0);
+    bench.enable(0);
+    // 1 ms steps are no multiple of the period.
+    for step in 1..=1_000 {
+        bench.write(step * 1_000_000, 0x20, 0);
+    }
+    assert_eq!(bench.read(1_000_000_000, 0x18), 32_768);
+}
