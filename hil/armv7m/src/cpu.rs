@@ -1,7 +1,15 @@
-//! The core: registers, run loop and the edges to chip and debugger.
+//! The core as its owner sees it: run loop, code cache and the edges to chip and debugger.
 
 use core::ops::Range;
+use std::sync::Arc;
 
+use crate::debug::dfsr;
+use crate::decode::{self, advance_it};
+use crate::exec;
+use crate::mpu::Access;
+use crate::op::{Kind, Op};
+use crate::ppb::is_ppb;
+use crate::state::{Core, Trap, Trapped, cfsr};
 use crate::{Bus, BusFault, Cycle, Size};
 
 /// What differs between implementations of the architecture.
@@ -33,79 +41,431 @@ pub enum Stop {
     SystemReset,
 }
 
+/// An instruction that is UNDEFINED or not modelled; the program took a UsageFault for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undefined {
+    /// Address of the instruction.
+    pub pc: u32,
+    /// The encoding: a 16-bit one in the low half, a 32-bit one with its first halfword in the upper half.
+    pub encoding: u32,
+}
+
+/// Instructions outside [`Config::code`], kept with the encoding they were decoded from.
+const SCRATCH_OPS: usize = 1024;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ScratchOp {
+    pc: u32,
+    encoding: u32,
+    op: Op,
+}
+
 /// A Cortex-M4F core.
+///
+/// A clone is a snapshot: it shares the decoded code until either side decodes more.
+#[derive(Clone, Debug)]
 pub struct Cpu {
-    _config: Config,
+    core: Core,
+    /// Decoded instructions of `Config::code`, by halfword.
+    code: Arc<Vec<Op>>,
+    scratch: Vec<ScratchOp>,
+    /// Places in `code` that stand for breakpoints.
+    marked: Vec<usize>,
 }
 
 impl Cpu {
     /// A core that is held in reset; call [`reset`](Self::reset) before the first `run`.
     pub fn new(config: Config) -> Self {
-        Self { _config: config }
+        let halfwords = config.code.end.saturating_sub(config.code.start) as usize / 2;
+        Self {
+            core: Core::new(config),
+            code: Arc::new(vec![Op::default(); halfwords]),
+            scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
+            marked: Vec::new(),
+        }
     }
 
     /// Leaves reset: SP and PC come from the vector table at address 0. `power_on` also clears what survives a system
     /// reset: the debug registers (DHCSR, DEMCR, FPB, DWT).
     pub fn reset<B: Bus>(&mut self, bus: &mut B, power_on: bool) {
-        let _ = (bus, power_on);
+        self.core.reset(bus, power_on);
+        self.show_breakpoints();
+        if self.core.debug.control & crate::debug::dhcsr::C_HALT != 0 {
+            self.core.halt(dfsr::HALTED);
+        }
+        self.core.catch(crate::debug::demcr::VC_CORERESET);
     }
 
     /// Executes until `until` or until something needs the owner. While the core sleeps, is halted or locked up, time
     /// skips to `until` (or to the SysTick that wakes it) at no cost.
+    ///
+    /// An instruction that has begun completes, so the cycle may end a little past `until`.
     pub fn run<B: Bus>(&mut self, bus: &mut B, until: Cycle) -> Stop {
-        let _ = (bus, until);
-        Stop::Deadline
+        loop {
+            self.show_breakpoints();
+            if let Some(stop) = self.reason_to_stop(until) {
+                return stop;
+            }
+            let core = &mut self.core;
+            if core.debug.halted || core.locked_up {
+                self.stand_still(until);
+                continue;
+            }
+            core.advance_systick();
+            if core.sleeping && !core.try_wake() {
+                core.cycle = until.min(core.systick.next()).max(core.cycle + 1);
+                continue;
+            }
+            if core.nvic.preempting().is_some() {
+                core.enter_exception(bus);
+                continue;
+            }
+            if !core.thumb {
+                core.raise_fault(cfsr::INVSTATE, 0);
+                continue;
+            }
+            core.limit = until.min(core.systick.next());
+            let result = if core.checked || core.it != 0 || !self.in_code(self.core.pc) {
+                self.step(bus)
+            } else {
+                let base = self.core.config.code.start;
+                exec::run_fast(&mut self.core, bus, &self.code, base)
+            };
+            if let Err(op) = result {
+                self.handle_trap(bus, &op);
+            }
+        }
+    }
+
+    fn reason_to_stop(&mut self, until: Cycle) -> Option<Stop> {
+        let core = &mut self.core;
+        if core.reset_request {
+            return Some(Stop::SystemReset);
+        }
+        if core::mem::take(&mut core.attention) {
+            return Some(Stop::Attention);
+        }
+        if core::mem::take(&mut core.just_halted) {
+            return Some(Stop::Halted);
+        }
+        if core::mem::take(&mut core.just_locked_up) {
+            return Some(Stop::Lockup);
+        }
+        (core.cycle >= until).then_some(Stop::Deadline)
+    }
+
+    /// Debug state or lockup: time passes. Debug state stops SysTick and CYCCNT; NMI ends a lockup at HardFault's level.
+    fn stand_still(&mut self, until: Cycle) {
+        let core = &mut self.core;
+        core.advance_systick();
+        if core.locked_up && core.nvic.preempting().is_some() {
+            core.locked_up = false;
+            return;
+        }
+        let skipped = until - core.cycle;
+        core.cycle = until;
+        if core.debug.halted {
+            core.systick.skip(skipped);
+            core.dwt.skip(skipped);
+        }
+    }
+
+    fn in_code(&self, pc: u32) -> bool {
+        pc.wrapping_sub(self.core.config.code.start) < self.core.code_len
+    }
+
+    fn index(&self, pc: u32) -> usize {
+        (pc.wrapping_sub(self.core.config.code.start) >> 1) as usize
+    }
+
+    /// One instruction with every check, from anywhere.
+    fn step<B: Bus>(&mut self, bus: &mut B) -> Result<(), Op> {
+        let pc = self.core.pc;
+        let none = Op::default();
+        if self.core.fpb.matches(pc) {
+            self.core.trap = Trap::Decode;
+            return Err(none);
+        }
+        if self.core.trace_enabled() && self.core.dwt.on_instruction(pc, self.core.cycle) {
+            if self.core.debug.enabled() {
+                self.core.halt(dfsr::DWTTRAP);
+                return Ok(());
+            }
+            self.core.raise_debug_event(dfsr::DWTTRAP);
+        }
+        let op = self.fetch(bus, pc).map_err(|Trapped| none)?;
+        let core = &mut self.core;
+        let it = core.it;
+        let mut cycle = core.cycle + u64::from(op.cost);
+        core.instructions += 1;
+        let passed = op.kind == Kind::Bkpt || it == 0 || core.condition(it >> 4);
+        let result = if passed {
+            exec::execute::<B, true>(core, bus, &op, pc, &mut cycle)
+        } else {
+            cycle = core.cycle + 1;
+            Ok(pc.wrapping_add(u32::from(op.len)))
+        };
+        core.cycle = cycle;
+        let next = result.map_err(|Trapped| op)?;
+        core.pc = next;
+        core.it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
+        self.after_step();
+        Ok(())
+    }
+
+    /// Watchpoints and stepping, after an instruction that did not fault.
+    fn after_step(&mut self) {
+        let core = &mut self.core;
+        let watched = core::mem::take(&mut core.debug.watch_hit);
+        if watched && core.debug.enabled() {
+            core.halt(dfsr::DWTTRAP);
+        } else if watched {
+            core.raise_debug_event(dfsr::DWTTRAP);
+        }
+        self.after_stepping();
+    }
+
+    fn after_stepping(&mut self) {
+        let core = &mut self.core;
+        if core.debug.stepping() && !core.debug.halted {
+            core.halt(dfsr::HALTED);
+        } else if core.debug.demcr & crate::debug::demcr::MON_STEP != 0 && !core.debug.enabled() {
+            core.raise_debug_event(dfsr::HALTED);
+        }
+    }
+
+    /// The instruction at `pc` outside the fast loop: from the cache, from the scratch cache or freshly decoded.
+    fn fetch<B: Bus>(&mut self, bus: &mut B, pc: u32) -> Result<Op, Trapped> {
+        let core = &mut self.core;
+        let urgent = core.nvic.execution_priority() < 0;
+        let privileged = core.privileged();
+        if !core.mpu.permits(pc, Access::Execute, privileged, urgent) {
+            return core.fault(cfsr::IACCVIOL);
+        }
+        let hw1 = bus.fetch(pc).or_else(|BusFault| core.fault(cfsr::IBUSERR))?;
+        let hw2 = if decode::is_wide(hw1) {
+            let second = pc.wrapping_add(2);
+            if !core.mpu.permits(second, Access::Execute, privileged, urgent) {
+                return core.fault(cfsr::IACCVIOL);
+            }
+            bus.fetch(second).or_else(|BusFault| core.fault(cfsr::IBUSERR))?
+        } else {
+            0
+        };
+        let it = core.it;
+        let encoding = u32::from(hw1) << 16 | u32::from(hw2);
+        let slot = &mut self.scratch[(pc >> 1) as usize % SCRATCH_OPS];
+        if slot.pc != pc || slot.encoding != encoding || slot.op.it != it {
+            *slot = ScratchOp { pc, encoding, op: decode::decode(hw1, hw2, pc, it) };
+        }
+        Ok(slot.op)
+    }
+
+    /// Decodes into the cache what stands at the PC; an IT instruction takes those that it makes conditional along.
+    fn decode_here<B: Bus>(&mut self, bus: &mut B) -> Result<(), Trapped> {
+        let mut pc = self.core.pc;
+        let mut it = self.code.get(self.index(pc)).map_or(0, |op| op.d);
+        loop {
+            let hw1 = bus.fetch(pc).or_else(|BusFault| self.core.fault(cfsr::IBUSERR))?;
+            let hw2 = if decode::is_wide(hw1) {
+                bus.fetch(pc.wrapping_add(2)).or_else(|BusFault| self.core.fault(cfsr::IBUSERR))?
+            } else {
+                0
+            };
+            let op = decode::decode(hw1, hw2, pc, it);
+            let index = self.index(pc);
+            if let Some(slot) = Arc::make_mut(&mut self.code).get_mut(index) {
+                if slot.kind == Kind::Breakpoint {
+                    slot.d = it;
+                } else {
+                    *slot = op;
+                }
+            }
+            it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
+            pc = pc.wrapping_add(u32::from(op.len));
+            if it == 0 || !self.in_code(pc) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn handle_trap<B: Bus>(&mut self, bus: &mut B, op: &Op) {
+        let core = &mut self.core;
+        let next = core.pc.wrapping_add(u32::from(op.len));
+        match core::mem::take(&mut core.trap) {
+            Trap::None => {}
+            Trap::Decode => self.handle_missing(bus, op),
+            Trap::Fault { cfsr, addr } => {
+                core.raise_fault(cfsr, addr);
+                self.after_stepping();
+            }
+            Trap::Svc => {
+                self.complete(next, op);
+                self.core.raise_svc();
+                self.after_stepping();
+            }
+            Trap::Bkpt => self.breakpoint(),
+            Trap::Wfi => {
+                self.complete(next, op);
+                if !self.core.debug.stepping() {
+                    self.core.sleep(false);
+                }
+                self.after_stepping();
+            }
+            Trap::Wfe => {
+                self.complete(next, op);
+                if self.core.event {
+                    self.core.event = false;
+                } else if !self.core.debug.stepping() {
+                    self.core.sleep(true);
+                }
+                self.after_stepping();
+            }
+            Trap::ExceptionReturn(value) => {
+                core.it = 0;
+                core.return_from_exception(bus, value);
+                self.after_stepping();
+            }
+        }
+    }
+
+    /// No decoded instruction at the PC: a breakpoint, code not seen before, or not code at all.
+    fn handle_missing<B: Bus>(&mut self, bus: &mut B, op: &Op) {
+        if self.core.fpb.matches(self.core.pc) {
+            // The fast loop counted the placeholder as an instruction; step() did not.
+            self.core.instructions -= u64::from(op.kind == Kind::Breakpoint);
+            self.breakpoint();
+            return;
+        }
+        if !self.in_code(self.core.pc) {
+            // The fast loop ran off its code; step() takes over there.
+            return;
+        }
+        self.core.instructions -= 1;
+        if self.decode_here(bus).is_err()
+            && let Trap::Fault { cfsr, addr } = core::mem::take(&mut self.core.trap)
+        {
+            self.core.raise_fault(cfsr, addr);
+        }
+    }
+
+    /// BKPT or an FPB match: halt, DebugMonitor, or HardFault.
+    fn breakpoint(&mut self) {
+        if self.core.debug.enabled() {
+            self.core.halt(dfsr::BKPT);
+        } else {
+            self.core.raise_debug_event(dfsr::BKPT);
+        }
+    }
+
+    /// An instruction that trapped after it did its work.
+    fn complete(&mut self, next: u32, op: &Op) {
+        self.core.pc = next;
+        self.core.it = advance_it(op.it);
+    }
+
+    /// Brings the placeholders in the decoded code into line with the FPB.
+    fn show_breakpoints(&mut self) {
+        if !core::mem::take(&mut self.core.fpb.changed) {
+            return;
+        }
+        let wanted: Vec<usize> = self
+            .core
+            .fpb
+            .breakpoints()
+            .filter(|&pc| self.in_code(pc))
+            .map(|pc| self.index(pc))
+            .filter(|&index| index < self.code.len())
+            .collect();
+        if wanted.is_empty() && self.marked.is_empty() {
+            return;
+        }
+        let code = Arc::make_mut(&mut self.code);
+        for index in self.marked.drain(..) {
+            code[index] = Op::undecoded(code[index].d);
+        }
+        for &index in &wanted {
+            let op = &mut code[index];
+            let it = if matches!(op.kind, Kind::Undecoded | Kind::Breakpoint) { op.d } else { op.it };
+            *op = Op { kind: Kind::Breakpoint, ..Op::undecoded(it) };
+        }
+        self.marked = wanted;
     }
 
     /// The current cycle.
     pub fn cycle(&self) -> Cycle {
-        0
+        self.core.cycle
     }
 
     /// Instructions executed since power-on.
     pub fn instructions(&self) -> u64 {
-        0
+        self.core.instructions
     }
 
     /// Drives external interrupt `line` (0 is exception 16); interrupts are level-sensitive.
     pub fn set_irq(&mut self, line: usize, level: bool) {
-        let _ = (line, level);
+        let fresh = self.core.nvic.set_level(line, level);
+        self.core.pended(fresh);
     }
 
     /// Forgets decoded instructions of `range`.
     pub fn invalidate_code(&mut self, range: Range<u32>) {
-        let _ = range;
+        let Range { start, end } = self.core.config.code;
+        // An IT block whose instructions change must be decoded anew from its IT: 2 bytes and four wide instructions.
+        let first = range.start.saturating_sub(18).max(start);
+        let last = range.end.saturating_add(18).min(end);
+        if first >= last {
+            return;
+        }
+        let (first, last) = (self.index(first), self.index(last).min(self.code.len()));
+        if self.code[first..last].iter().any(|op| !matches!(op.kind, Kind::Undecoded | Kind::Breakpoint) || op.d != 0) {
+            for op in &mut Arc::make_mut(&mut self.code)[first..last] {
+                let kind = if op.kind == Kind::Breakpoint { Kind::Breakpoint } else { Kind::Undecoded };
+                *op = Op { kind, ..Op::default() };
+            }
+        }
+    }
+
+    /// Instructions that were UNDEFINED or not modelled since the last call, oldest first. The last 64 are kept.
+    pub fn take_undefined(&mut self) -> Vec<Undefined> {
+        self.core.undefined.drain(..).collect()
     }
 
     /// A debugger's access through the AHB-AP, PPB included (DHCSR, DCRSR, FPB, DWT as the debugger sees them); other
     /// addresses go to the bus. Aligned.
+    ///
+    /// A halt request takes effect at once; a step, a resumption and a reset request in the next [`run`](Self::run).
     pub fn debug_read<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size) -> Result<u32, BusFault> {
-        bus.read(addr, size, self.cycle())
+        if is_ppb(addr) { self.core.ppb_read(addr, size, true) } else { bus.read(addr, size, self.core.cycle) }
     }
 
     /// See [`debug_read`](Self::debug_read).
     pub fn debug_write<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
-        bus.write(addr, size, value, self.cycle())
+        if !is_ppb(addr) {
+            return bus.write(addr, size, value, self.core.cycle);
+        }
+        self.core.ppb_write(addr, size, value, true)?;
+        self.show_breakpoints();
+        Ok(())
     }
 
     /// In Debug state.
     pub fn is_halted(&self) -> bool {
-        false
+        self.core.debug.halted
     }
 
     /// Locked up (ARMv7-M ARM B1.5.15).
     pub fn is_locked_up(&self) -> bool {
-        false
+        self.core.locked_up
     }
 
     /// Asleep after WFI, WFE or sleep-on-exit.
     pub fn is_sleeping(&self) -> bool {
-        false
+        self.core.sleeping
     }
 
     /// Core register as DCRSR.REGSEL numbers it (0-15, 16 xPSR, 17 MSP, 18 PSP, 20 CONTROL.., 33 FPSCR, 64.. S0-S31).
     pub fn register(&self, regsel: u8) -> u32 {
-        let _ = regsel;
-        0
+        self.core.register(regsel)
     }
 }

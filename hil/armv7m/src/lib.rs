@@ -6,9 +6,21 @@
 
 mod bus;
 mod cpu;
+mod debug;
+mod debug_access;
+mod decode;
+mod exception;
+mod exec;
+mod float;
+mod mpu;
+mod nvic;
+mod op;
+mod ppb;
+mod state;
+mod systick;
 
 pub use bus::{Bus, BusFault, Size};
-pub use cpu::{Config, Cpu, Stop};
+pub use cpu::{Config, Cpu, Stop, Undefined};
 
 /// Core clock cycles since the core's first power-on; never goes back.
 pub type Cycle = u64;

@@ -1,0 +1,210 @@
+//! Loads and stores of the program.
+
+use crate::mpu::Access;
+use crate::ppb::is_ppb;
+use crate::state::{Core, Trapped, ccr, cfsr};
+use crate::{Bus, Size};
+
+/// SRAM region of the memory map, where data lives: no attention, any alignment.
+const SRAM: u32 = 0x2000_0000;
+const SRAM_SIZE: u32 = 0x2000_0000;
+
+impl Core {
+    /// Memory that can be read without looking for the owner's attention afterwards.
+    #[inline(always)]
+    fn is_plain_read(&self, addr: u32) -> bool {
+        addr.wrapping_sub(SRAM) < SRAM_SIZE || addr.wrapping_sub(self.config.code.start) < self.code_len
+    }
+
+    #[inline(always)]
+    pub(crate) fn load<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        size: Size,
+        cycle: u64,
+    ) -> Result<u32, Trapped> {
+        if !CHECKED && self.is_plain_read(addr) {
+            match bus.read(addr, size, cycle) {
+                Ok(value) => Ok(value),
+                Err(_) => self.data_bus_fault(addr),
+            }
+        } else {
+            self.load_slow::<B, CHECKED>(bus, addr, size, cycle)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn store<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        size: Size,
+        value: u32,
+        cycle: u64,
+    ) -> Result<(), Trapped> {
+        if !CHECKED && addr.wrapping_sub(SRAM) < SRAM_SIZE {
+            match bus.write(addr, size, value, cycle) {
+                Ok(()) => Ok(()),
+                Err(_) => self.data_bus_fault(addr).map(|_| ()),
+            }
+        } else {
+            self.store_slow::<B, CHECKED>(bus, addr, size, value, cycle)
+        }
+    }
+
+    /// Word-aligned accesses of LDM, LDRD, LDREX, VLDR and their stores: these fault whatever CCR says.
+    #[inline(always)]
+    pub(crate) fn check_aligned(&mut self, addr: u32, size: Size) -> Result<(), Trapped> {
+        if addr & (size as u32 - 1) == 0 { Ok(()) } else { self.fault(cfsr::UNALIGNED) }
+    }
+
+    #[inline(never)]
+    fn load_slow<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        size: Size,
+        cycle: u64,
+    ) -> Result<u32, Trapped> {
+        let misaligned = addr & (size as u32 - 1) != 0;
+        if CHECKED {
+            self.check_access(addr, size, Access::Read)?;
+        }
+        self.cycle = cycle;
+        let value = if is_ppb(addr) {
+            if misaligned {
+                return self.fault(cfsr::UNALIGNED);
+            }
+            self.ppb_read(addr, size, false)
+        } else if misaligned && !self.is_plain_read(addr) {
+            // The bus takes it apart.
+            (0..size as u32)
+                .try_fold(0, |value, i| Ok(value | bus.read(addr.wrapping_add(i), Size::Byte, cycle)? << (8 * i)))
+        } else {
+            bus.read(addr, size, cycle)
+        };
+        self.look_for_attention(bus);
+        match value {
+            Ok(value) => {
+                if CHECKED {
+                    self.watch(addr, size, false, value);
+                }
+                Ok(value)
+            }
+            Err(_) => self.data_bus_fault(addr),
+        }
+    }
+
+    #[inline(never)]
+    fn store_slow<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        size: Size,
+        value: u32,
+        cycle: u64,
+    ) -> Result<(), Trapped> {
+        let misaligned = addr & (size as u32 - 1) != 0;
+        if CHECKED {
+            self.check_access(addr, size, Access::Write)?;
+        }
+        self.cycle = cycle;
+        let value = match size {
+            Size::Byte => value & 0xFF,
+            Size::Half => value & 0xFFFF,
+            Size::Word => value,
+        };
+        let done = if is_ppb(addr) {
+            if misaligned {
+                return self.fault(cfsr::UNALIGNED);
+            }
+            self.ppb_write(addr, size, value, false)
+        } else if misaligned && !self.is_plain_read(addr) {
+            (0..size as u32)
+                .try_for_each(|i| bus.write(addr.wrapping_add(i), Size::Byte, value >> (8 * i) & 0xFF, cycle))
+        } else {
+            bus.write(addr, size, value, cycle)
+        };
+        self.look_for_attention(bus);
+        match done {
+            Ok(()) => {
+                if CHECKED {
+                    self.watch(addr, size, true, value);
+                }
+                Ok(())
+            }
+            Err(_) => self.data_bus_fault(addr).map(|_| ()),
+        }
+    }
+
+    #[inline]
+    fn look_for_attention<B: Bus>(&mut self, bus: &B) {
+        if bus.attention() {
+            self.attention = true;
+            self.limit = 0;
+        }
+    }
+
+    /// Alignment trap and MPU.
+    fn check_access(&mut self, addr: u32, size: Size, access: Access) -> Result<(), Trapped> {
+        let last = addr.wrapping_add(size as u32 - 1);
+        if addr & (size as u32 - 1) != 0 && self.scb.ccr & ccr::UNALIGN_TRP != 0 {
+            return self.fault(cfsr::UNALIGNED);
+        }
+        if self.mpu.is_enabled() {
+            let privileged = self.privileged() && !self.unprivileged_access;
+            let urgent = self.nvic.execution_priority() < 0;
+            for addr in [addr, last] {
+                if !self.mpu.permits(addr, access, privileged, urgent) {
+                    return self.trap(crate::state::Trap::Fault { cfsr: cfsr::DACCVIOL | cfsr::MMARVALID, addr });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, addr: u32, size: Size, write: bool, value: u32) {
+        if self.trace_enabled() && self.dwt.on_data(addr, size as u32, write, value) {
+            self.debug.watch_hit = true;
+        }
+    }
+
+    /// A data bus fault: precise. Under CCR.BFHFNMIGN handlers of negative priority read zero instead.
+    #[cold]
+    #[inline(never)]
+    fn data_bus_fault(&mut self, addr: u32) -> Result<u32, Trapped> {
+        if self.scb.ccr & ccr::BFHFNMIGN != 0 && self.nvic.execution_priority() < 0 {
+            return Ok(0);
+        }
+        self.trap(crate::state::Trap::Fault { cfsr: cfsr::PRECISERR | cfsr::BFARVALID, addr })
+    }
+
+    /// Exception frames go through the MPU like any other access of the mode they belong to.
+    pub(crate) fn store_stack<B: Bus>(&mut self, bus: &mut B, addr: u32, value: u32) -> Result<(), Trapped> {
+        self.store_slow::<B, true>(bus, addr, Size::Word, value, self.cycle)
+    }
+
+    pub(crate) fn load_stack<B: Bus>(&mut self, bus: &mut B, addr: u32) -> Result<u32, Trapped> {
+        self.load_slow::<B, true>(bus, addr, Size::Word, self.cycle)
+    }
+
+    /// A load into the PC, BX and POP: interworking branch or exception return (LoadWritePC, BXWritePC).
+    #[inline(always)]
+    pub(crate) fn branch_exchange(&mut self, target: u32) -> Result<u32, Trapped> {
+        if target >= 0xF000_0000 && self.handler_mode() {
+            return self.trap(crate::state::Trap::ExceptionReturn(target));
+        }
+        if target & 1 == 0 {
+            self.leave_thumb();
+        }
+        Ok(target & !1)
+    }
+
+    /// EPSR.T becomes zero: the next instruction takes a UsageFault.
+    #[cold]
+    fn leave_thumb(&mut self) {
+        self.thumb = false;
+        self.limit = 0;
+    }
+}

@@ -1,0 +1,164 @@
+//! A small machine around the core: flash, RAM and a little device space; and a semihosting host.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use armv7m::{Bus, BusFault, Config, Cpu, Cycle, Size, Stop};
+use object::{Object, ObjectSegment};
+
+pub const FLASH_SIZE: usize = 0x10_0000;
+pub const RAM: u32 = 0x2000_0000;
+pub const RAM_SIZE: usize = 0x4_0000;
+const DEVICE: u32 = 0x4000_0000;
+
+/// The configuration of the SAM E54's core.
+pub fn same54() -> Config {
+    Config { cpuid: 0x410F_C241, irq_lines: 137, priority_bits: 3, code: 0..FLASH_SIZE as u32 }
+}
+
+/// Flash at 0, RAM at 0x2000_0000, 4 KiB of device words at 0x4000_0000; everything else is a bus error.
+#[derive(Clone)]
+pub struct Machine {
+    pub flash: Vec<u8>,
+    pub ram: Vec<u8>,
+    pub device: Vec<u32>,
+    pub device_accesses: u64,
+    pub attention: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            flash: vec![0xFF; FLASH_SIZE],
+            ram: vec![0; RAM_SIZE],
+            device: vec![0; 1024],
+            device_accesses: 0,
+            attention: false,
+        }
+    }
+}
+
+#[inline(always)]
+fn get(bytes: &[u8], offset: usize, size: Size) -> Option<u32> {
+    Some(match size {
+        Size::Byte => u32::from(*bytes.get(offset)?),
+        Size::Half => u32::from(u16::from_le_bytes(*bytes.get(offset..)?.first_chunk()?)),
+        Size::Word => u32::from_le_bytes(*bytes.get(offset..)?.first_chunk()?),
+    })
+}
+
+#[inline(always)]
+fn put(bytes: &mut [u8], offset: usize, size: Size, value: u32) -> Option<()> {
+    match size {
+        Size::Byte => *bytes.get_mut(offset)? = value as u8,
+        Size::Half => *bytes.get_mut(offset..)?.first_chunk_mut()? = (value as u16).to_le_bytes(),
+        Size::Word => *bytes.get_mut(offset..)?.first_chunk_mut()? = value.to_le_bytes(),
+    }
+    Some(())
+}
+
+impl Machine {
+    /// Puts an ELF file's loadable segments in place.
+    pub fn load_elf(&mut self, elf: &[u8]) {
+        let file = object::File::parse(elf).expect("an ELF file");
+        let parsed: &object::read::elf::ElfFile32 = match &file {
+            object::File::Elf32(elf) => elf,
+            _ => panic!("a 32-bit ELF file"),
+        };
+        for header in parsed.elf_program_headers() {
+            use object::read::elf::ProgramHeader;
+            let endian = parsed.endian();
+            if header.p_type(endian) == object::elf::PT_LOAD {
+                let data = header.data(endian, elf).expect("segment data");
+                if data.is_empty() {
+                    continue;
+                }
+                let start = header.p_paddr(endian) as usize;
+                self.flash[start..start + data.len()].copy_from_slice(data);
+            }
+        }
+        assert!(file.segments().next().is_some_and(|segment| segment.size() > 0));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn device_read(&mut self, addr: u32) -> Result<u32, BusFault> {
+        let word = self.device.get((addr.wrapping_sub(DEVICE) >> 2) as usize).ok_or(BusFault)?;
+        self.device_accesses += 1;
+        Ok(*word)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn device_write(&mut self, addr: u32, value: u32) -> Result<(), BusFault> {
+        let word = self.device.get_mut((addr.wrapping_sub(DEVICE) >> 2) as usize).ok_or(BusFault)?;
+        self.device_accesses += 1;
+        *word = value;
+        Ok(())
+    }
+}
+
+impl Bus for Machine {
+    #[inline(always)]
+    fn read(&mut self, addr: u32, size: Size, _at: Cycle) -> Result<u32, BusFault> {
+        if let Some(value) = get(&self.ram, addr.wrapping_sub(RAM) as usize, size) {
+            return Ok(value);
+        }
+        if let Some(value) = get(&self.flash, addr as usize, size) {
+            return Ok(value);
+        }
+        self.device_read(addr)
+    }
+
+    #[inline(always)]
+    fn write(&mut self, addr: u32, size: Size, value: u32, _at: Cycle) -> Result<(), BusFault> {
+        if put(&mut self.ram, addr.wrapping_sub(RAM) as usize, size, value).is_some() {
+            return Ok(());
+        }
+        self.device_write(addr, value)
+    }
+
+    fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
+        let value = get(&self.ram, addr.wrapping_sub(RAM) as usize, Size::Half)
+            .or_else(|| get(&self.flash, addr as usize, Size::Half));
+        value.map(|value| value as u16).ok_or(BusFault)
+    }
+
+    fn attention(&self) -> bool {
+        self.attention
+    }
+}
+
+const DHCSR: u32 = 0xE000_EDF0;
+
+/// Runs a program that talks by semihosting until it exits; returns its output and exit reason.
+pub fn run_semihosted(cpu: &mut Cpu, machine: &mut Machine, cycles: Cycle) -> (String, u32) {
+    let mut output = String::new();
+    let limit = cpu.cycle() + cycles;
+    cpu.debug_write(machine, DHCSR, Size::Word, 0xA05F_0001).expect("DHCSR");
+    loop {
+        match cpu.run(machine, limit) {
+            Stop::Halted => {
+                let (operation, argument) = (cpu.register(0), cpu.register(1));
+                match operation {
+                    4 => {
+                        let start = argument as usize;
+                        let bytes = if start >= RAM as usize {
+                            &machine.ram[start - RAM as usize..]
+                        } else {
+                            &machine.flash[start..]
+                        };
+                        let end = bytes.iter().position(|&byte| byte == 0).expect("a terminated string");
+                        output.push_str(&String::from_utf8_lossy(&bytes[..end]));
+                    }
+                    0x18 => return (output, argument),
+                    _ => panic!("halted with R0={operation:#x} at {:#x}", cpu.register(15)),
+                }
+                // Past the BKPT, and on.
+                let next = cpu.register(15) + 2;
+                cpu.debug_write(machine, 0xE000_EDF8, Size::Word, next).expect("DCRDR");
+                cpu.debug_write(machine, 0xE000_EDF4, Size::Word, 1 << 16 | 15).expect("DCRSR");
+                cpu.debug_write(machine, DHCSR, Size::Word, 0xA05F_0001).expect("DHCSR");
+            }
+            stop => panic!("{stop:?} at {:#x}; output so far:\n{output}", cpu.register(15)),
+        }
+    }
+}
