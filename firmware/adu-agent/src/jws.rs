@@ -71,6 +71,17 @@ fn signing_key<'a, C: Crypto>(crypto: &C, sjwk: &'a mut [u8], roots: &[RootKey<'
         string(&key, "n").ok_or(Code::SigningKey)?.range()
     };
     let n = payload.get_mut(n).ok_or(Code::SigningKey)?;
+    // RFC 7518 asks for base64url, but the genuine keys use the alphabet of plain base64.
+    for digit in n.iter_mut() {
+        match digit {
+            b'+' => *digit = b'-',
+            b'/' => *digit = b'_',
+            _ => {}
+        }
+    }
+    let len = n.len();
+    let padding = n.iter().rev().take_while(|&&digit| digit == b'=').count();
+    let n = n.get_mut(..len - padding).ok_or(Code::SigningKey)?;
     let n: &[u8] = decode(n).map_err(|_| Code::SigningKey)?;
     // DER habits put a zero before a leading one bit.
     let n = match n {
