@@ -157,3 +157,119 @@ impl Server {
         Some(Reply { message, to_mac, to_ip })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 1);
+    const FIRST: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 100);
+    const SECOND: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 101);
+
+    fn server() -> Server {
+        Server::new(SERVER, Ipv4Addr::new(255, 255, 255, 0), (FIRST, SECOND), 60)
+    }
+
+    /// A client's message, changed by `edit`.
+    fn message(client: u8, message_type: DhcpMessageType, edit: impl FnOnce(&mut DhcpRepr<'_>)) -> Vec<u8> {
+        let mut repr = DhcpRepr {
+            message_type,
+            transaction_id: 0x1234_5678,
+            secs: 0,
+            client_hardware_address: EthernetAddress([2, 0, 0, 0, 0, client]),
+            client_ip: Ipv4Addr::UNSPECIFIED,
+            your_ip: Ipv4Addr::UNSPECIFIED,
+            server_ip: Ipv4Addr::UNSPECIFIED,
+            router: None,
+            subnet_mask: None,
+            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+            broadcast: false,
+            requested_ip: None,
+            client_identifier: None,
+            server_identifier: None,
+            parameter_request_list: None,
+            dns_servers: None,
+            max_size: None,
+            lease_duration: None,
+            renew_duration: None,
+            rebind_duration: None,
+            additional_options: &[],
+        };
+        edit(&mut repr);
+        let mut bytes = vec![0; repr.buffer_len()];
+        repr.emit(&mut DhcpPacket::new_unchecked(bytes.as_mut_slice())).expect("fits");
+        bytes
+    }
+
+    fn request(server: &mut Server, client: u8, ip: Ipv4Addr) -> Outcome {
+        let edit = |repr: &mut DhcpRepr<'_>| repr.requested_ip = Some(ip);
+        server.handle(&message(client, DhcpMessageType::Request, edit)).expect("a client's message")
+    }
+
+    fn offered(server: &mut Server, client: u8) -> Option<Ipv4Addr> {
+        let outcome = server.handle(&message(client, DhcpMessageType::Discover, |_| {})).expect("a client's message");
+        let reply = outcome.reply?.message;
+        let packet = DhcpPacket::new_checked(reply.as_slice()).expect("a packet");
+        Some(DhcpRepr::parse(&packet).expect("a message").your_ip)
+    }
+
+    #[test]
+    fn acknowledgement_has_router_mask_dns_and_ntp_server() {
+        let mut server = server();
+        let outcome = request(&mut server, 1, FIRST);
+        assert_eq!(outcome.verdict, Verdict::Leased(FIRST));
+        let reply = outcome.reply.expect("an answer");
+        assert_eq!((reply.to_mac, reply.to_ip), ([2, 0, 0, 0, 0, 1], FIRST));
+        let packet = DhcpPacket::new_checked(reply.message.as_slice()).expect("a packet");
+        let repr = DhcpRepr::parse(&packet).expect("a message");
+        assert_eq!(repr.message_type, DhcpMessageType::Ack);
+        assert_eq!((repr.router, repr.server_identifier), (Some(SERVER), Some(SERVER)));
+        assert_eq!((repr.subnet_mask, repr.lease_duration), (Some(Ipv4Addr::new(255, 255, 255, 0)), Some(60)));
+        assert_eq!(repr.dns_servers.expect("DNS")[..], [SERVER]);
+        let ntp = packet.options().find(|option| option.kind == OPTION_NTP_SERVERS).expect("NTP");
+        assert_eq!(ntp.data, SERVER.octets());
+    }
+
+    #[test]
+    fn address_of_another_client_or_outside_of_the_pool_is_refused() {
+        let mut server = server();
+        request(&mut server, 1, FIRST);
+        for ip in [FIRST, Ipv4Addr::new(192, 168, 1, 5)] {
+            let outcome = request(&mut server, 2, ip);
+            assert_eq!(outcome.verdict, Verdict::Refused(Some(ip)));
+            assert_eq!(outcome.reply.expect("a NAK").to_ip, Ipv4Addr::BROADCAST);
+        }
+    }
+
+    #[test]
+    fn pool_runs_out_until_an_address_is_released() {
+        let mut server = server();
+        assert_eq!(offered(&mut server, 1), Some(FIRST));
+        request(&mut server, 1, FIRST);
+        assert_eq!(offered(&mut server, 2), Some(SECOND));
+        request(&mut server, 2, SECOND);
+        assert_eq!(offered(&mut server, 3), None);
+        server.handle(&message(1, DhcpMessageType::Release, |_| {})).expect("a client's message");
+        assert_eq!(offered(&mut server, 3), Some(FIRST));
+    }
+
+    #[test]
+    fn declined_address_is_not_offered_again() {
+        let mut server = server();
+        request(&mut server, 1, FIRST);
+        let decline = message(1, DhcpMessageType::Decline, |repr| repr.requested_ip = Some(FIRST));
+        server.handle(&decline).expect("a client's message");
+        assert_eq!(offered(&mut server, 1), Some(SECOND));
+    }
+
+    #[test]
+    fn offer_of_another_server_is_left_alone() {
+        let mut server = server();
+        let taken = message(1, DhcpMessageType::Request, |repr| {
+            repr.requested_ip = Some(FIRST);
+            repr.server_identifier = Some(Ipv4Addr::new(10, 54, 0, 9));
+        });
+        let outcome = server.handle(&taken).expect("a client's message");
+        assert!(outcome.reply.is_none() && outcome.verdict == Verdict::Quiet);
+    }
+}

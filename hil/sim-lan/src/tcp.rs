@@ -19,6 +19,9 @@ const MAX_CONNECTIONS: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// ... and given up after this time; also the limit for a peer that does not answer our FIN.
 const TIMEOUT: Duration = Duration::from_secs(75);
+/// A repeated SYN this long after the handshake is not a duplicate on the wire any more, but a peer that has restarted and
+/// draws the same numbers again, as a deterministic simulation may.
+const DUPLICATE_LIMIT: Duration = Duration::from_secs(1);
 /// A service that is always due is polled no faster than this, so that virtual time moves on.
 const MIN_POLL_INTERVAL: Duration = Duration::from_micros(100);
 
@@ -113,8 +116,8 @@ struct Conn {
     peer: SocketAddrV4,
     /// Sequence number of the SYN, to tell a repeated SYN from a new connection of a peer that has restarted.
     isn: i32,
-    /// The service has been told of the connection.
-    connected: bool,
+    /// When the service was told of the connection.
+    connected: Option<Instant>,
     /// The service has been told of its end, or ended it with RST.
     ended: bool,
     /// When we give up on a connection that we have closed.
@@ -179,9 +182,10 @@ impl Listener {
         sockets: &mut SocketSet<'static>,
         events: &mut Vec<(Instant, LanEvent)>,
     ) -> Admission {
-        let known = self.conns.iter().find(|(_, conn)| conn.peer == syn.from).map(|(&id, conn)| (id, conn.isn));
-        if let Some((id, isn)) = known {
-            if isn == syn.isn {
+        let known = self.conns.iter().find(|(_, conn)| conn.peer == syn.from);
+        if let Some((&id, conn)) = known {
+            let fresh = conn.connected.is_none_or(|connected| now.since(connected) <= DUPLICATE_LIMIT);
+            if conn.isn == syn.isn && fresh {
                 return Admission::Drop;
             }
             // A real stack gets here by way of a challenge ACK that the peer answers with RST (RFC 5961 section 4).
@@ -202,7 +206,7 @@ impl Listener {
             handle,
             peer: syn.from,
             isn: syn.isn,
-            connected: false,
+            connected: None,
             ended: false,
             give_up_at: Instant::NEVER,
             received: 0,
@@ -267,9 +271,10 @@ impl Listener {
         let socket = sockets.get_mut::<Socket>(conn.handle);
         let state = socket.state();
         // A half-open connection that was reset returns to LISTEN, where there is a socket already.
-        if state == State::Listen || (state == State::Closed && (!conn.connected || socket.remote_endpoint().is_none()))
+        if state == State::Listen
+            || (state == State::Closed && (conn.connected.is_none() || socket.remote_endpoint().is_none()))
         {
-            let news = conn.connected && !conn.ended;
+            let news = conn.connected.is_some() && !conn.ended;
             if news {
                 self.end(now, id, true, events);
             }
@@ -281,8 +286,8 @@ impl Listener {
         }
 
         let mut news = false;
-        if !conn.connected {
-            conn.connected = true;
+        if conn.connected.is_none() {
+            conn.connected = Some(now);
             self.outbox.queues.insert(id, Queue::default());
             let peer = conn.peer;
             events.push((now, LanEvent::TcpOpen { service: self.label.clone(), conn: id, peer }));
@@ -360,7 +365,9 @@ impl Listener {
 
     /// Tells the observer. False if it has been told before or there was no connection to speak of.
     fn record_end(&mut self, now: Instant, id: ConnId, reset: bool, events: &mut Vec<(Instant, LanEvent)>) -> bool {
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.connected && !conn.ended) else { return false };
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.connected.is_some() && !conn.ended) else {
+            return false;
+        };
         conn.ended = true;
         let (service, peer, received, sent) = (self.label.clone(), conn.peer, conn.received, conn.sent);
         events.push((now, LanEvent::TcpClose { service, conn: id, peer, received, sent, reset }));

@@ -242,19 +242,23 @@ fn service_can_speak_close_and_abort_on_its_own() {
 
 #[test]
 fn restarted_device_reconnects_from_the_same_port() {
-    let calls = Calls::default();
-    let lan = SharedLan::new(lan_with_echo(&calls));
-    let mut device = Device::with_address(lan.clone(), DEVICE);
-    let handle = device.connect(ECHO, 50_000);
-    assert!(device.run(SECOND, |device| device.tcp(handle).can_send()));
+    // Seed 1 is the first life's: the same initial sequence number again.
+    for seed in [1, 99] {
+        let calls = Calls::default();
+        let lan = SharedLan::new(lan_with_echo(&calls));
+        let mut device = Device::with_address(lan.clone(), DEVICE);
+        let handle = device.connect(ECHO, 50_000);
+        assert!(device.run(SECOND, |device| device.tcp(handle).can_send()));
 
-    let mut device = Device::restarted(lan, device.now + SECOND * 2, 99);
-    device.set_address(smoltcp::wire::IpCidr::new(DEVICE.into(), 24));
-    assert_eq!(echo(&mut device, b"again", SECOND), b"again");
-    assert_eq!(
-        calls.lock().unwrap()[..3],
-        ["connected 0 10.54.0.100:50000", "closed 0 reset", "connected 1 10.54.0.100:50000"]
-    );
+        let mut device = Device::restarted(lan, device.now + SECOND * 2, seed);
+        device.set_address(smoltcp::wire::IpCidr::new(DEVICE.into(), 24));
+        assert_eq!(echo(&mut device, b"again", SECOND), b"again", "seed {seed}");
+        assert_eq!(
+            calls.lock().unwrap()[..3],
+            ["connected 0 10.54.0.100:50000", "closed 0 reset", "connected 1 10.54.0.100:50000"],
+            "seed {seed}"
+        );
+    }
 }
 
 #[test]
@@ -355,4 +359,41 @@ fn latency_and_line_speed_are_kept() {
     let (at, _, _) = device.frames.iter().find(|(_, sent, _)| !sent).expect("a frame came");
     assert_eq!(at.as_nanos(), 2 * (84 * 80 + 200_000));
     device.tcp(handle).abort();
+}
+
+#[test]
+fn no_frame_can_break_the_lan() {
+    // Frames of a real run, cut and with flipped bits; then noise.
+    let mut device = Device::new(lan_with_echo(&Calls::default()));
+    device.dhcp();
+    echo(&mut device, &random_bytes(5_000, 1), SECOND * 10);
+    let samples: Vec<Vec<u8>> =
+        device.frames.iter().filter(|(_, sent, _)| *sent).map(|(_, _, frame)| frame.clone()).collect();
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let mut lan = lan_with_echo(&Calls::default());
+        let mut now = Instant::ZERO;
+        for _ in 0..500 {
+            let mut frame = samples[rng.below(samples.len() as u64) as usize].clone();
+            for _ in 0..rng.below(4) {
+                let bit = rng.below(frame.len() as u64 * 8) as usize;
+                frame[bit / 8] ^= 1 << (bit % 8);
+            }
+            match rng.below(8) {
+                0 => frame.truncate(rng.below(frame.len() as u64 + 1) as usize),
+                1 => rng.fill(&mut frame[12..]),
+                _ => {}
+            }
+            now = now + Duration::from_micros(rng.below(3_000));
+            lan.transmit(now, &frame);
+            while let Some(frame) = lan.receive(now) {
+                assert!((60..=1514).contains(&frame.len()), "seed {seed}");
+            }
+            assert!(lan.poll_at() > now, "seed {seed}: time would stand still");
+        }
+        // And it still works.
+        let mut device = Device::restarted(lan, now, seed);
+        device.dhcp();
+        assert_eq!(echo(&mut device, b"alive", SECOND * 10), b"alive", "seed {seed}");
+    }
 }

@@ -234,8 +234,8 @@ impl Gmac {
                 }
             }
             let written = cx
-                .dma_write((word0 & rxd::ADDR) + offset, part)
-                .and_then(|()| cx.dma_write_word(self.rx_next + 4, word1))
+                .dma_write((word0 & rxd::ADDR) | offset, part)
+                .and_then(|()| cx.dma_write_word(self.rx_next.wrapping_add(4), word1))
                 .and_then(|()| cx.dma_write_word(self.rx_next, word0 | rxd::OWN));
             if written.is_err() {
                 return self.note_bus_error();

@@ -7,7 +7,7 @@ mod transmit;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use sim_base::{EthernetLink, Instant};
+use sim_base::{EthernetLink, Instant, Rng};
 
 use super::Gmac;
 use super::regs::*;
@@ -288,4 +288,48 @@ fn queue_bases_cannot_move_while_in_use() {
     bench.write(TBQB, RAM);
     assert_eq!(bench.read(TBQB), TX_RING);
     assert_eq!(bench.rig.violations().len(), 2);
+}
+
+#[test]
+fn no_program_can_break_the_model() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let mut bench = Bench::running();
+        // Rings and buffers lie in RAM, with contents that no driver would write.
+        for at in (RX_RING..RX_RING + 0x200).step_by(4) {
+            let word = RAM + rng.below(0x1_0000) as u32;
+            let bits = rng.next_u32() & rng.next_u32() & rng.next_u32();
+            bench.set_word(at, if rng.below(4) == 0 { bits } else { word });
+        }
+        for _ in 0..300 {
+            match rng.below(4) {
+                0 => {
+                    let offset = rng.below(0xA0) as u32 * 4;
+                    bench.read(offset);
+                }
+                1 => {
+                    let offset = rng.below(0x30) as u32 * 4;
+                    let value = rng.next_u32() & rng.next_u32();
+                    bench.write(offset, value);
+                }
+                2 => {
+                    let mut bytes = vec![0; rng.below(1_600) as usize];
+                    rng.fill(&mut bytes);
+                    if bytes.len() > 40 {
+                        bytes[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+                    }
+                    bench.arrive(&bytes);
+                }
+                _ => {
+                    let ncr = bench.read(NCR);
+                    bench.write(NCR, ncr | ncr::RXEN | ncr::TXEN | ncr::TSTART);
+                    bench.pass(rng.below(50_000));
+                }
+            }
+            let next = bench.gmac.next_event().as_nanos();
+            assert!(next > bench.now, "seed {seed}: time would stand still");
+            let sent = bench.sent();
+            assert!(sent.iter().all(|(_, frame)| (60..=4096).contains(&frame.len())), "seed {seed}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Transmit queue, line and pause frames.
 
-use super::super::filter;
+use super::super::{filter, rx};
 use super::*;
 
 #[test]
@@ -130,4 +130,16 @@ fn pause_frame_is_sent_on_request() {
     assert_eq!(sent[12..18], [0x88, 0x08, 0, 1, 0xFF, 0xFF]);
     assert_eq!(bench.read(ISR), int::PFTR);
     assert_eq!(bench.read(0x114), 1, "PFT");
+}
+
+#[test]
+fn runt_with_its_own_fcs_does_not_reach_the_far_end() {
+    let mut bench = Bench::running();
+    let mut bytes = frame([0xFF; 6], 40);
+    bytes.extend(rx::fcs_of(&bytes));
+    bench.queue(0, &bytes, txd::NO_CRC);
+    bench.start();
+    bench.pass(100_000);
+    assert_eq!(bench.read(TSR) & tsr::TXCOMP, tsr::TXCOMP);
+    assert!(bench.sent().is_empty());
 }
