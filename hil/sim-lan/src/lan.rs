@@ -169,6 +169,11 @@ impl Lan {
         }
     }
 
+    /// Has every service polled at the next opportunity. For an owner that has changed what services share.
+    pub fn wake(&mut self) {
+        self.listeners.iter_mut().for_each(Listener::wake);
+    }
+
     /// Plugs or unplugs the cable. Frames on an unplugged wire are lost, in both directions.
     pub fn set_link_up(&mut self, up: bool) {
         self.link_up = up;
@@ -291,8 +296,18 @@ impl Lan {
     fn serve(&mut self) {
         loop {
             let mut again = self.serve_dns() | self.serve_ntp();
-            for listener in &mut self.listeners {
-                again |= listener.serve(self.now, &mut self.sockets, &mut self.events);
+            let mut active = None;
+            for (index, listener) in self.listeners.iter_mut().enumerate() {
+                if listener.serve(self.now, &mut self.sockets, &mut self.events) {
+                    active = Some(index);
+                    again = true;
+                }
+            }
+            if let Some(active) = active {
+                // Services may share state: what one heard may make another speak.
+                for (_, other) in self.listeners.iter_mut().enumerate().filter(|&(index, _)| index != active) {
+                    other.wake();
+                }
             }
             if !again {
                 break;

@@ -46,11 +46,13 @@ pub trait TcpService: Send {
     /// outbox holds, and what the next [`poll`](Self::poll) adds, is still sent before the connection is closed.
     fn closed(&mut self, now: Instant, conn: ConnId, reset: bool);
 
-    /// The service may speak. Called after each of the above, when bytes that it queued have moved on, and when
-    /// [`poll_at`](Self::poll_at) is due.
+    /// The service may speak. Called after each of the above, when bytes that it queued have moved on, when
+    /// [`poll_at`](Self::poll_at) is due, and after anything happened on another service (they may share state).
     fn poll(&mut self, now: Instant, out: &mut Outbox);
 
     /// When the service wants to be polled without a cause on the wire; [`Instant::NEVER`] if not at all.
+    ///
+    /// It is asked again whenever the LAN is, so it may change at any time; see also [`Lan::wake`](crate::Lan::wake).
     fn poll_at(&self) -> Instant;
 }
 
@@ -109,6 +111,8 @@ pub(crate) struct Listener {
     conns: BTreeMap<ConnId, Conn>,
     outbox: Outbox,
     polled_at: Option<Instant>,
+    /// The service is to be polled although nothing happened on its own connections.
+    woken: bool,
 }
 
 struct Conn {
@@ -148,7 +152,15 @@ pub(crate) enum Admission {
 impl Listener {
     pub fn new(label: Service, service: Box<dyn TcpService>, sockets: &mut SocketSet<'static>) -> Self {
         let listening = Some(sockets.add(listening_socket(label.addr)));
-        Self { label, service, listening, conns: BTreeMap::new(), outbox: Outbox::default(), polled_at: None }
+        Self {
+            label,
+            service,
+            listening,
+            conns: BTreeMap::new(),
+            outbox: Outbox::default(),
+            polled_at: None,
+            woken: false,
+        }
     }
 
     pub fn addr(&self) -> SocketAddrV4 {
@@ -236,6 +248,7 @@ impl Listener {
         }
         if news || self.is_due(now) {
             self.polled_at = Some(now);
+            self.woken = false;
             self.service.poll(now, &mut self.outbox);
             let ids: Vec<ConnId> = self.conns.keys().copied().collect();
             for id in ids {
@@ -249,14 +262,21 @@ impl Listener {
     /// When [`serve`](Self::serve) has something to do without a frame.
     pub fn poll_at(&self) -> Instant {
         let service = match self.polled_at {
+            _ if self.woken => Instant::ZERO,
             Some(polled) => self.service.poll_at().max(polled + MIN_POLL_INTERVAL),
             None => self.service.poll_at(),
         };
         self.conns.values().map(|conn| conn.give_up_at).fold(service, Instant::min)
     }
 
+    /// Asks for a poll as soon as possible.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
     fn is_due(&self, now: Instant) -> bool {
-        self.service.poll_at() <= now && self.polled_at.is_none_or(|polled| polled + MIN_POLL_INTERVAL <= now)
+        let rested = self.polled_at.is_none_or(|polled| polled + MIN_POLL_INTERVAL <= now);
+        self.woken || (rested && self.service.poll_at() <= now)
     }
 
     /// Tells the service what happened on a connection. True if there was anything.

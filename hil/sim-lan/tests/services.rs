@@ -3,10 +3,11 @@
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim_base::{EthernetLink, Instant, Rng};
-use sim_lan::{FaultConfig, FaultyLink, GATEWAY, Lan, LanConfig, LanEvent, SharedLan};
+use sim_lan::{ConnId, FaultConfig, FaultyLink, GATEWAY, Lan, LanConfig, LanEvent, Outbox, SharedLan, TcpService};
 use smoltcp::socket::tcp::State;
 use smoltcp::socket::{dns, icmp, udp};
 use smoltcp::wire::{DnsQueryType, Icmpv4Packet, Icmpv4Repr, IpAddress, IpEndpoint};
@@ -259,6 +260,54 @@ fn restarted_device_reconnects_from_the_same_port() {
             "seed {seed}"
         );
     }
+}
+
+/// Sends on its last connection what others put into the shared queue.
+struct Speaker {
+    queue: Arc<Mutex<Vec<u8>>>,
+    hears: bool,
+    conn: Option<ConnId>,
+}
+
+impl TcpService for Speaker {
+    fn connected(&mut self, _: Instant, conn: ConnId, _: SocketAddrV4) {
+        self.conn = Some(conn);
+    }
+    fn received(&mut self, _: Instant, _: ConnId, data: &[u8]) {
+        self.queue.lock().unwrap().extend(data);
+    }
+    fn closed(&mut self, _: Instant, _: ConnId, _: bool) {}
+    fn poll(&mut self, _: Instant, out: &mut Outbox) {
+        if let Some(conn) = self.conn.filter(|_| !self.hears) {
+            out.send(conn, &std::mem::take(&mut *self.queue.lock().unwrap()));
+        }
+    }
+    fn poll_at(&self) -> Instant {
+        Instant::NEVER
+    }
+}
+
+#[test]
+fn what_one_service_hears_another_can_say() {
+    let queue = Arc::new(Mutex::new(Vec::new()));
+    let mut lan = Lan::new(LanConfig::default());
+    for (port, hears) in [(1, false), (2, true)] {
+        lan.listen(HUB, port, Box::new(Speaker { queue: queue.clone(), hears, conn: None }));
+    }
+    let lan = SharedLan::new(lan);
+    let mut device = Device::with_address(lan.clone(), DEVICE);
+    let speaker = device.connect(SocketAddrV4::new(HUB, 1), 50_000);
+    let hearer = device.connect(SocketAddrV4::new(HUB, 2), 50_001);
+    assert!(device.run(SECOND, |device| device.tcp(speaker).can_send() && device.tcp(hearer).can_send()));
+    device.tcp(hearer).send_slice(b"pass it on").expect("open");
+    assert!(device.run(SECOND, |device| device.tcp(speaker).recv_queue() == 10));
+
+    // And what the owner of the LAN changes behind its back, once it is woken.
+    device.run(SECOND, |_| false);
+    queue.lock().unwrap().extend(b"!");
+    lan.lock().wake();
+    assert!(lan.poll_at() <= device.now);
+    assert!(device.run(SECOND, |device| device.tcp(speaker).recv_queue() == 11));
 }
 
 #[test]
