@@ -133,6 +133,11 @@ impl Connection {
         (layer && self.broken.is_none()) || closing || self.tls.as_ref().is_some_and(|stream| stream.has_output())
     }
 
+    /// Whether the owner of the network has something to send or to close.
+    pub(super) fn is_ready(&self) -> bool {
+        self.has_output() || self.ended().is_some()
+    }
+
     pub(super) fn end(&mut self, why: CloseReason) {
         match &mut self.layer {
             Layer::Mqtt { session, .. } => session.end(why),
@@ -205,7 +210,7 @@ impl Cloud {
     }
 
     fn next_input(&mut self, conn: ConnId) -> Option<Input> {
-        self.session(conn)?.next()
+        self.session(conn)?.next_input()
     }
 
     fn session(&mut self, conn: ConnId) -> Option<&mut Session> {

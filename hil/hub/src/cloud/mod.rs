@@ -234,8 +234,13 @@ impl Cloud {
         self.apply(now, None, effects);
     }
 
-    /// When [`poll`](Self::poll) next has something to do.
+    /// When the cloud next has something to do; `Instant::ZERO`, so at once, while a connection is
+    /// [`ready`](Self::ready).
     pub fn poll_at(&self) -> Instant {
+        let ready = |conn: &ConnId| self.connections.get(conn).is_some_and(Connection::is_ready);
+        if self.touched.iter().any(ready) {
+            return Instant::ZERO;
+        }
         let connections = self.connections.values().map(Connection::poll_at);
         connections.min().unwrap_or(Instant::NEVER).min(self.hub.poll_at())
     }
@@ -243,9 +248,7 @@ impl Cloud {
     /// Connections that have something to transmit or want to be closed.
     pub fn ready(&mut self) -> Vec<ConnId> {
         let connections = &self.connections;
-        self.touched.retain(|conn| {
-            connections.get(conn).is_some_and(|connection| connection.has_output() || connection.ended().is_some())
-        });
+        self.touched.retain(|conn| connections.get(conn).is_some_and(Connection::is_ready));
         self.touched.iter().copied().collect()
     }
 

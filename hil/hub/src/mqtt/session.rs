@@ -63,7 +63,7 @@ enum State {
 
 /// The server's half of one MQTT connection.
 ///
-/// Bytes go in by [`push`](Self::push); [`next`](Self::next) yields one input at a time, so that an input that ends
+/// Bytes go in by [`push`](Self::push); [`next_input`](Self::next_input) yields one input at a time, so that an input that ends
 /// the connection also ends the processing of what came after it.
 #[derive(Debug)]
 pub struct Session {
@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// The client's next wish.
-    pub fn next(&mut self) -> Option<Input> {
+    pub fn next_input(&mut self) -> Option<Input> {
         while self.ended.is_none() {
             let limit = if matches!(self.state, State::Connected) { MAX_PACKET } else { MAX_CONNECT };
             let packet = match codec::decode(&self.rx, limit) {
@@ -276,7 +276,7 @@ mod tests {
     fn connected() -> Session {
         let mut session = Session::new(Instant::ZERO);
         session.push(Instant::ZERO, CONNECT);
-        assert!(matches!(session.next(), Some(Input::Connect(_))));
+        assert!(matches!(session.next_input(), Some(Input::Connect(_))));
         session.accept(false, 10, None);
         assert_eq!(session.transmit(), [0x20, 2, 0, 0]);
         session
@@ -290,7 +290,7 @@ mod tests {
     fn silence_of_one_and_a_half_intervals_ends_the_connection() {
         let mut session = connected();
         session.push(seconds(9), &[0xC0, 0]);
-        assert_eq!(session.next(), None);
+        assert_eq!(session.next_input(), None);
         assert_eq!(session.transmit(), [0xD0, 0]);
         assert_eq!(session.poll_at(), seconds(24));
         session.poll(seconds(23));
@@ -310,7 +310,7 @@ mod tests {
     fn qos_2_ends_the_connection_and_nothing_after_it_is_read() {
         let mut session = connected();
         session.push(Instant::ZERO, b"\x34\x05\0\x01a\0\x01\xC0\0");
-        assert_eq!(session.next(), None);
+        assert_eq!(session.next_input(), None);
         assert!(matches!(session.ended(), Some(CloseReason::Protocol(_))));
         assert!(!session.has_output());
     }
@@ -322,8 +322,8 @@ mod tests {
         session.publish("b".into(), vec![2], 0, Tag::Plain);
         assert_eq!(session.transmit(), b"\x32\x06\0\x01a\0\x01\x01\x30\x04\0\x01b\x02");
         session.push(Instant::ZERO, b"\x40\x02\0\x01\x40\x02\0\x01");
-        assert_eq!(session.next(), Some(Input::Acknowledged { topic: "a".into(), tag: Tag::CloudToDevice(7) }));
-        assert_eq!(session.next(), None);
+        assert_eq!(session.next_input(), Some(Input::Acknowledged { topic: "a".into(), tag: Tag::CloudToDevice(7) }));
+        assert_eq!(session.next_input(), None);
         assert_eq!(session.ended(), None);
     }
 
@@ -345,7 +345,7 @@ mod tests {
             let mut session = connected();
             for chunk in bytes.chunks(cut) {
                 session.push(Instant::ZERO, chunk);
-                while session.next().is_some() {}
+                while session.next_input().is_some() {}
             }
         }
     }

@@ -24,6 +24,21 @@ use sim_base::Rng;
 use crate::CloudError;
 use crate::keys::{Keys, rsa_key};
 
+/// The suite of IoT Hub with everything random taken from `rng`: for the server here, and for clients in tests whose
+/// bytes have to repeat as well. No secret is safe with it.
+///
+/// Each call leaks about a hundred bytes, because rustls wants its random source and key exchange group for the life
+/// of the program.
+pub fn seeded_provider(rng: Rng) -> CryptoProvider {
+    let (secure_random, group) = seeded::leak(rng);
+    CryptoProvider {
+        cipher_suites: vec![ring_provider::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256],
+        kx_groups: vec![group],
+        secure_random,
+        ..ring_provider::default_provider()
+    }
+}
+
 /// Makes server connections.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -44,8 +59,7 @@ impl TimeProvider for Clock {
 impl Acceptor {
     /// A server with the chain of `keys`.
     ///
-    /// Each acceptor leaks about a hundred bytes, because rustls wants its random source and key exchange group for
-    /// the life of the program.
+    /// Each acceptor leaks what [`seeded_provider`] leaks.
     ///
     /// # Errors
     /// [`CloudError::Key`], [`CloudError::Tls`] if the chain or its key are not usable.
@@ -57,13 +71,7 @@ impl Acceptor {
         let certified = CertifiedKey::new(chain, Arc::new(signing_key));
         certified.end_entity_cert().map_err(|error| CloudError::Tls(error.to_string()))?;
         let clock = Arc::new(Clock::default());
-        let (secure_random, group) = seeded::leak(rng);
-        let provider = CryptoProvider {
-            cipher_suites: vec![ring_provider::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256],
-            kx_groups: vec![group],
-            secure_random,
-            ..ring_provider::default_provider()
-        };
+        let provider = seeded_provider(rng);
         let algorithms = provider.signature_verification_algorithms;
         let mut config = ServerConfig::builder_with_details(Arc::new(provider), clock.clone())
             .with_protocol_versions(&[&rustls::version::TLS12])

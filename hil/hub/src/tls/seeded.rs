@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use p256::ecdh::diffie_hellman;
-use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::{PublicKey, SecretKey};
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
@@ -53,7 +53,7 @@ impl SupportedKxGroup for SeededP256 {
             }
         };
         // The uncompressed form is the only one that TLS knows (RFC 8422 section 5.4.1).
-        let public = secret.public_key().to_encoded_point(false).as_bytes().to_vec();
+        let public = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
         Ok(Box::new(Exchange { secret, public }))
     }
 
