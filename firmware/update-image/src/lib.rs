@@ -7,7 +7,7 @@
 //! - `sim` (feature of the same name): a simulated flash whose supply can be cut in any program or erase.
 #![no_std]
 
-#[cfg(any(feature = "sign", feature = "sim"))]
+#[cfg(any(test, feature = "sign", feature = "sim"))]
 extern crate std;
 
 pub mod boot_record;

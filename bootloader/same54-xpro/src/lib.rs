@@ -1,2 +1,0 @@
-//! Bootloader for the SAM E54 Xplained Pro.
-#![no_std]
