@@ -200,7 +200,7 @@ impl Cpu {
         core.instructions += 1;
         let passed = op.kind == Kind::Bkpt || it == 0 || core.condition(it >> 4);
         let result = if passed {
-            exec::execute::<B, true>(core, bus, &op, pc, &mut cycle)
+            exec::execute_checked(core, bus, &op, pc, &mut cycle)
         } else {
             cycle = core.cycle + 1;
             Ok(pc.wrapping_add(u32::from(op.len)))

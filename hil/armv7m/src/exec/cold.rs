@@ -13,8 +13,8 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
     bus: &mut B,
     op: &Op,
     pc: u32,
-    cycle: &mut u64,
 ) -> Result<u32, Trapped> {
+    let cycle = core.cycle;
     let next = pc.wrapping_add(u32::from(op.len));
     match op.kind {
         Kind::Undecoded | Kind::Breakpoint => return core.trap(Trap::Decode),
@@ -36,7 +36,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
         Kind::LslRS => shift_register(core, op, LSL, true),
         Kind::LsrRS => shift_register(core, op, LSR, true),
         Kind::MemImm | Kind::MemReg | Kind::MemLit => {
-            return core.general_access::<B, CHECKED>(bus, op, next, *cycle);
+            return core.general_access::<B, CHECKED>(bus, op, next, cycle);
         }
         Kind::LdrdIdx | Kind::LdrdLit => {
             let base = core.r[usize::from(op.b & 15)];
@@ -47,8 +47,8 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
                 _ => base,
             };
             core.check_aligned(addr, Size::Word)?;
-            let first = core.load::<B, CHECKED>(bus, addr, Size::Word, *cycle)?;
-            let second = core.load::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, *cycle)?;
+            let first = core.load::<B, CHECKED>(bus, addr, Size::Word, cycle)?;
+            let second = core.load::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, cycle)?;
             if op.kind == Kind::LdrdIdx {
                 core.r[usize::from(op.b & 15)] = offset;
             }
@@ -60,15 +60,15 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             let offset = base.wrapping_add(op.imm);
             let addr = if op.d & 1 != 0 { offset } else { base };
             core.check_aligned(addr, Size::Word)?;
-            core.store::<B, CHECKED>(bus, addr, Size::Word, core.r[usize::from(op.a & 15)], *cycle)?;
+            core.store::<B, CHECKED>(bus, addr, Size::Word, core.r[usize::from(op.a & 15)], cycle)?;
             let second = core.r[usize::from(op.c & 15)];
-            core.store::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, second, *cycle)?;
+            core.store::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, second, cycle)?;
             core.r[usize::from(op.b & 15)] = offset;
         }
-        Kind::LdmDb => return core.load_multiple::<B, CHECKED>(bus, op, pc, *cycle),
+        Kind::LdmDb => return core.load_multiple::<B, CHECKED>(bus, op, pc, cycle),
         Kind::StmDb => {
             let addr = core.r[usize::from(op.b & 15)].wrapping_sub(4 * op.imm.count_ones());
-            core.store_list::<B, CHECKED>(bus, addr, op.imm, *cycle)?;
+            core.store_list::<B, CHECKED>(bus, addr, op.imm, cycle)?;
             if op.d != 0 {
                 core.r[usize::from(op.b & 15)] = addr;
             }
@@ -77,8 +77,8 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             let base = if op.b == 15 { pc.wrapping_add(4) } else { core.r[usize::from(op.b & 15)] };
             let index = core.r[usize::from(op.c & 15)];
             let entry = match op.kind {
-                Kind::Tbb => core.load::<B, CHECKED>(bus, base.wrapping_add(index), Size::Byte, *cycle)?,
-                _ => core.load::<B, CHECKED>(bus, base.wrapping_add(index << 1), Size::Half, *cycle)?,
+                Kind::Tbb => core.load::<B, CHECKED>(bus, base.wrapping_add(index), Size::Byte, cycle)?,
+                _ => core.load::<B, CHECKED>(bus, base.wrapping_add(index << 1), Size::Half, cycle)?,
             };
             return Ok(pc.wrapping_add(4).wrapping_add(entry << 1));
         }
@@ -86,7 +86,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             let addr = core.r[usize::from(op.b & 15)].wrapping_add(op.imm);
             let size = exclusive_size(op.kind);
             core.check_aligned(addr, size)?;
-            core.r[usize::from(op.a & 15)] = core.load::<B, CHECKED>(bus, addr, size, *cycle)?;
+            core.r[usize::from(op.a & 15)] = core.load::<B, CHECKED>(bus, addr, size, cycle)?;
             core.exclusive = true;
         }
         Kind::Strex | Kind::Strexb | Kind::Strexh => {
@@ -94,7 +94,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             let size = exclusive_size(op.kind);
             core.check_aligned(addr, size)?;
             if core.exclusive {
-                core.store::<B, CHECKED>(bus, addr, size, core.r[usize::from(op.a & 15)], *cycle)?;
+                core.store::<B, CHECKED>(bus, addr, size, core.r[usize::from(op.a & 15)], cycle)?;
             }
             core.r[usize::from(op.d & 15)] = u32::from(!core.exclusive);
             core.exclusive = false;
@@ -106,7 +106,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
         Kind::Wfe => return core.trap(Trap::Wfe),
         Kind::Sev => core.event = true,
         Kind::Cps | Kind::Mrs | Kind::Msr => system::execute(core, op),
-        kind if kind as u8 >= Kind::Vadd as u8 => vfp::execute::<B, CHECKED>(core, bus, op, cycle)?,
+        kind if kind as u8 >= Kind::Vadd as u8 => vfp::execute::<B, CHECKED>(core, bus, op)?,
         _ => dsp::execute(core, op),
     }
     Ok(next)

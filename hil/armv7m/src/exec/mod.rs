@@ -15,17 +15,20 @@ use crate::Bus;
 use crate::op::Op;
 use crate::state::{Core, Trapped};
 
-/// Executes `op` at `pc` and returns the address of the next instruction. `cycle` is the cycle after the instruction's
-/// fixed cost; extra cycles are added to it.
-#[inline(always)]
-pub(crate) fn execute<B: Bus, const CHECKED: bool>(
+/// Executes `op` at `pc` with every check and returns the address of the next instruction. `cycle` is the cycle after
+/// the instruction's fixed cost; extra cycles are added to it.
+pub(crate) fn execute_checked<B: Bus>(
     core: &mut Core,
     bus: &mut B,
     op: &Op,
     pc: u32,
     cycle: &mut u64,
 ) -> Result<u32, Trapped> {
-    hot::execute::<B, CHECKED>(core, bus, op, pc, cycle)
+    if op.len == 2 {
+        hot::execute::<B, true, 2>(core, bus, op, pc, cycle)
+    } else {
+        hot::execute::<B, true, 4>(core, bus, op, pc, cycle)
+    }
 }
 
 /// The fast loop: executes out of `code`, which covers addresses from `base`, until `core.limit` is reached, code is not
@@ -51,7 +54,14 @@ pub(crate) fn run_fast<B: Bus>(core: &mut Core, bus: &mut B, code: &[Op], base: 
             pc = pc.wrapping_add(u32::from(op.len));
             continue;
         }
-        match execute::<B, false>(core, bus, op, pc, &mut cycle) {
+        // The length decides by a branch, which is predicted, and not by an addition, which would make the address of
+        // each instruction wait for the decoded form of the one before.
+        let next = if op.len == 2 {
+            hot::execute::<B, false, 2>(core, bus, op, pc, &mut cycle)
+        } else {
+            hot::execute::<B, false, 4>(core, bus, op, pc, &mut cycle)
+        };
+        match next {
             Ok(next) => pc = next,
             Err(Trapped) => break Err(*op),
         }

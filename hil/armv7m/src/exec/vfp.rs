@@ -7,17 +7,11 @@ use crate::{Bus, Size};
 
 const SIGN: u32 = 0x8000_0000;
 
-pub(super) fn execute<B: Bus, const CHECKED: bool>(
-    core: &mut Core,
-    bus: &mut B,
-    op: &Op,
-    cycle: &mut u64,
-) -> Result<(), Trapped> {
+pub(super) fn execute<B: Bus, const CHECKED: bool>(core: &mut Core, bus: &mut B, op: &Op) -> Result<(), Trapped> {
     if !core.fp_ready {
-        core.cycle = *cycle;
         core.prepare_fp(bus)?;
-        *cycle = core.cycle;
     }
+    let cycle = core.cycle;
     let (d, n, m) = (usize::from(op.a & 31), usize::from(op.b & 31), usize::from(op.c & 31));
     let negate_if = |value: u32, on: bool| if on { value ^ SIGN } else { value };
     match op.kind {
@@ -85,13 +79,13 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
         Kind::Vmsr => core.fpscr = core.r[d & 15] & fpscr::WRITABLE,
         Kind::Vldr | Kind::Vstr => {
             let addr = if op.b == 15 { op.imm } else { core.r[n & 15].wrapping_add(op.imm) };
-            transfer::<B, CHECKED>(core, bus, op, addr, *cycle)?;
+            transfer::<B, CHECKED>(core, bus, op, addr, cycle)?;
         }
         _ => {
             let base = core.r[n & 15];
             let down = base.wrapping_sub(op.imm);
             let descending = op.c & 2 != 0;
-            transfer::<B, CHECKED>(core, bus, op, if descending { down } else { base }, *cycle)?;
+            transfer::<B, CHECKED>(core, bus, op, if descending { down } else { base }, cycle)?;
             if op.c & 1 != 0 {
                 core.r[n & 15] = if descending { down } else { base.wrapping_add(op.imm) };
             }
