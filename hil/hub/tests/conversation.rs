@@ -70,7 +70,7 @@ fn life(seed: u64) -> Net {
     assert_eq!(json(&body), json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
     assert_eq!(report(&mut net, &mut mqtt, &startup_report()), "204");
 
-    let image: Vec<u8> = (0..300_000_u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let image: Vec<u8> = (0..300_000_u32).map(|i| ((i * 7) >> 3) as u8).collect();
     let created = "2026-01-01T00:00:00.0000000Z";
     let manifest = ImportManifest::firmware(version("2.0.0"), "HIL", "E54", "fw.bin", &image, created);
     let update = net.cloud.import_update(&manifest, &[("fw.bin", &image)]).expect("imports");

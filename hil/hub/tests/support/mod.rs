@@ -99,7 +99,8 @@ impl Net {
                 )
                 .expect("client certificate"),
         };
-        let tls = ClientConnection::new(Arc::new(config), host.try_into().expect("host name")).expect("client");
+        let mut tls = ClientConnection::new(Arc::new(config), host.try_into().expect("host name")).expect("client");
+        tls.set_buffer_limit(None);
         let conn = self.cloud.open(self.now, Endpoint::MqttTls);
         let mut wire = Wire { conn, tls: Some(Box::new(tls)), plaintext: Vec::new(), closed: false };
         self.pump(&mut wire);
@@ -193,10 +194,7 @@ impl Mqtt {
     pub fn read(&mut self, net: &mut Net) {
         net.pump(&mut self.wire);
         let mut acknowledge = Vec::new();
-        loop {
-            let Some((len, packet)) = mqttrs2::decode_slice_with_len(&self.wire.plaintext).expect("well-formed") else {
-                break;
-            };
+        while let Some((len, packet)) = mqttrs2::decode_slice_with_len(&self.wire.plaintext).expect("well-formed") {
             let owned = match packet {
                 Packet::Connack(connack) => {
                     FromServer::Connack { code: connack.code as u8, session_present: connack.session_present }
@@ -240,7 +238,8 @@ impl Mqtt {
     #[track_caller]
     pub fn message(&mut self) -> (String, Vec<u8>) {
         let mut messages: Vec<_> = self.messages();
-        assert_eq!(messages.len(), 1, "{messages:?}");
+        let topics: Vec<&String> = messages.iter().map(|(topic, _)| topic).collect();
+        assert_eq!(messages.len(), 1, "{topics:?}");
         messages.remove(0)
     }
 
@@ -321,6 +320,7 @@ pub fn device(net: &mut Net, id: &str) -> Mqtt {
 
 /// Reports properties and yields the status of the answer.
 pub fn report(net: &mut Net, mqtt: &mut Mqtt, patch: &Value) -> String {
+    mqtt.read(net);
     mqtt.inbox();
     mqtt.publish(net, "$iothub/twin/PATCH/properties/reported/?$rid=r", patch.to_string().as_bytes(), QoS::AtLeastOnce);
     let (topic, _) = mqtt.message();
