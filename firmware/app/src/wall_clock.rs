@@ -1,0 +1,48 @@
+//! UTC, once a time server has told it: an offset to the time since start.
+
+use core::cell::Cell;
+
+use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::Instant;
+
+/// Unix time in milliseconds at the start of embassy-time.
+static START: Mutex<CriticalSectionRawMutex, Cell<Option<u64>>> = Mutex::new(Cell::new(None));
+static WAS_SET: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+
+/// Sets the clock: at `at` it was `unix_ms` milliseconds since 1970-01-01 UTC.
+pub fn set(unix_ms: u64, at: Instant) {
+    START.lock(|start| start.set(Some(unix_ms.saturating_sub(at.as_millis()))));
+    WAS_SET.signal(());
+}
+
+/// Seconds since 1970-01-01 UTC; `None` until the clock is set.
+pub fn unix_time() -> Option<u64> {
+    let start = START.lock(Cell::get)?;
+    Some((start + Instant::now().as_millis()) / 1000)
+}
+
+/// Waits until the clock is set. For one task at a time.
+pub async fn wait() -> u64 {
+    loop {
+        if let Some(now) = unix_time() {
+            return now;
+        }
+        WAS_SET.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advances_with_the_time_since_start() {
+        let driver = embassy_time::MockDriver::get();
+        driver.advance(embassy_time::Duration::from_secs(5));
+        set(1_800_000_000_000, Instant::now());
+        driver.advance(embassy_time::Duration::from_millis(2_500));
+        assert_eq!(unix_time(), Some(1_800_000_002));
+    }
+}
