@@ -1,9 +1,22 @@
 //! The board: what a person would hold in the hand.
 
-use armv7m::{BusFault, Size};
-use sim_base::{EthernetLink, Instant};
+use std::collections::BTreeSet;
 
-use crate::Event;
+use armv7m::{BusFault, Config, Cpu, Size, Stop};
+use sim_base::{EthernetLink, Instant, Rng};
+
+use crate::chip::Chip;
+use crate::map::Id;
+use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
+use crate::peripheral::Unmodelled;
+use crate::{Event, EventKind, ResetCause};
+
+/// External interrupt lines of the SAM E54 (datasheet 10.2.2).
+const IRQ_LINES: usize = 137;
+/// SERCOM2 is wired to the EDBG's virtual COM port.
+const VCOM: usize = 2;
+/// What a debugger may touch of a secured chip: the DSU's external address space.
+const DSU_EXTERNAL: std::ops::Range<u32> = 0x4100_2100..0x4100_2200;
 
 /// How a board is made.
 #[derive(Clone, Debug)]
@@ -18,7 +31,8 @@ pub struct BoardConfig {
 /// Why [`Board::run_until`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunStop {
-    /// Virtual time has reached the instant that was asked for.
+    /// Virtual time has reached the instant that was asked for, or the supply was cut by
+    /// [`Board::cut_power_in_flash_operation`].
     Time,
     /// The core has just entered Debug state (breakpoint, vector catch, halt request).
     Halted,
@@ -26,100 +40,440 @@ pub enum RunStop {
     Lockup,
 }
 
+/// A cut of the supply that waits for its moment.
+#[derive(Clone, Debug)]
+struct PlannedCut {
+    /// Flash operations that are still let through.
+    remaining: u64,
+    /// How far the operation gets, in 1/256 of its time.
+    share: u8,
+    /// The instant, once the operation has begun.
+    at: Option<Instant>,
+}
+
 /// A virtual SAM E54 Xplained Pro.
 pub struct Board {
-    _config: BoardConfig,
+    cpu: Cpu,
+    chip: Chip,
+    powered: bool,
+    /// RESETN is held low.
+    reset_asserted: bool,
+    was_halted: bool,
+    /// Accesses that have been reported, by 4 KiB page of the instruction.
+    reported: BTreeSet<(Unmodelled, u32)>,
+    planned_cut: Option<PlannedCut>,
+    /// End of the flash operations that were last seen in flight: internal, external.
+    operations_seen: [Option<Instant>; 2],
 }
 
 impl Board {
     /// A board fresh from the factory and without supply: flash erased, fuses at their default, external flash empty.
     pub fn new(config: BoardConfig) -> Self {
-        Self { _config: config }
+        let cpu = Cpu::new(Config { cpuid: 0x410F_C241, irq_lines: IRQ_LINES, priority_bits: 3, code: 0..FLASH_SIZE });
+        Self {
+            cpu,
+            chip: Chip::new(config.seed, config.flash_timing),
+            powered: false,
+            reset_asserted: false,
+            was_halted: false,
+            reported: BTreeSet::new(),
+            planned_cut: None,
+            operations_seen: [None; 2],
+        }
+    }
+
+    /// The board as it is now, with the Ethernet cable pulled. Flash contents are shared until either side changes
+    /// them.
+    pub fn snapshot(&self) -> Self {
+        Self {
+            cpu: self.cpu.clone(),
+            chip: self.chip.snapshot(),
+            powered: self.powered,
+            reset_asserted: self.reset_asserted,
+            was_halted: self.was_halted,
+            reported: self.reported.clone(),
+            planned_cut: self.planned_cut.clone(),
+            operations_seen: self.operations_seen,
+        }
     }
 
     /// Switches datasheet flash timing on or off, at any time.
     pub fn set_flash_timing(&mut self, on: bool) {
-        let _ = on;
+        self.chip.shared.flash_timing = on;
+    }
+
+    /// Makes what chance decides from now on (torn operations, RAM at power-on) depend on `seed`.
+    pub fn reseed(&mut self, seed: u64) {
+        self.chip.reseed(&Rng::new(seed));
     }
 
     /// Plugs the cable of the Ethernet connector.
     pub fn plug_ethernet(&mut self, link: Box<dyn EthernetLink>) {
-        let _ = link;
+        self.chip.shared.link = Some(link);
+        self.chip.shared.signals.attention = true;
+    }
+
+    /// Pulls the cable of the Ethernet connector.
+    pub fn unplug_ethernet(&mut self) -> Option<Box<dyn EthernetLink>> {
+        self.chip.shared.link.take()
     }
 
     /// Switches the supply on; the chip leaves power-on reset.
-    pub fn power_on(&mut self) {}
+    pub fn power_on(&mut self) {
+        if !self.powered {
+            self.powered = true;
+            self.event(EventKind::PowerOn);
+            self.reset(ResetCause::PowerOn);
+        }
+    }
 
     /// Cuts the supply now. A flash operation in flight is torn; RAM is lost.
-    pub fn power_off(&mut self) {}
+    pub fn power_off(&mut self) {
+        if !self.powered {
+            return;
+        }
+        self.sync();
+        let torn = self.chip.power_cut();
+        self.cpu.invalidate_code(0..FLASH_SIZE);
+        self.powered = false;
+        self.planned_cut = None;
+        self.operations_seen = [None; 2];
+        self.event(EventKind::PowerOff { torn });
+    }
+
+    /// Cuts the supply in the middle of a flash operation: the one after `skip` others that begin from now on, when
+    /// `share`/256 of its time has passed. Internal and external flash count alike. Flash timing must be on.
+    /// [`run_until`](Self::run_until) comes back at the cut; [`is_powered`](Self::is_powered) is false then.
+    pub fn cut_power_in_flash_operation(&mut self, skip: u64, share: u8) {
+        self.operations_seen = self.operations();
+        self.planned_cut = Some(PlannedCut { remaining: skip, share, at: None });
+    }
+
+    /// The supply dips. True if the brown-out detector was on and reset the chip.
+    pub fn brown_out(&mut self) -> bool {
+        self.sync();
+        let resets = self.powered && self.chip.with(Id::Supc, |parts, _| parts.supc.brown_out());
+        if resets {
+            self.reset(ResetCause::BrownOut);
+        }
+        resets
+    }
 
     /// Whether the supply is on.
     pub fn is_powered(&self) -> bool {
-        false
+        self.powered
     }
 
     /// Virtual time.
     pub fn now(&self) -> Instant {
-        Instant::ZERO
+        self.chip.time.at(self.cpu.cycle())
     }
 
     /// Runs until `until`, or until the core halts or locks up. Without supply only time passes.
     pub fn run_until(&mut self, until: Instant) -> RunStop {
-        let _ = until;
-        RunStop::Time
+        loop {
+            self.sync();
+            if !self.powered {
+                self.pass_time(until);
+                return RunStop::Time;
+            }
+            self.serve();
+            self.chip.advance();
+            self.serve();
+            if self.cut_is_due() {
+                self.power_off();
+                return RunStop::Time;
+            }
+            let now = self.now();
+            if now >= until {
+                return RunStop::Time;
+            }
+            let deadline = self.deadline().min(until);
+            if self.reset_asserted || self.chip.parts.dsu.holds_core() {
+                self.pass_time(deadline);
+                continue;
+            }
+            if let Some(busy_until) = self.stalled_until() {
+                self.pass_time(deadline.min(busy_until));
+                continue;
+            }
+            let cycle = self.chip.time.cycle_at(deadline);
+            match self.cpu.run(&mut self.chip, cycle) {
+                Stop::Deadline | Stop::Attention => {}
+                Stop::SystemReset => {
+                    self.sync();
+                    self.reset(ResetCause::System);
+                }
+                Stop::Halted => {
+                    self.sync();
+                    self.serve();
+                    return RunStop::Halted;
+                }
+                Stop::Lockup => {
+                    self.sync();
+                    self.serve();
+                    let pc = self.cpu.register(15);
+                    self.event(EventKind::Lockup { pc });
+                    return RunStop::Lockup;
+                }
+            }
+        }
     }
 
     /// Instructions executed since the board was made.
     pub fn instructions(&self) -> u64 {
-        0
+        self.cpu.instructions()
     }
 
-    /// Core cycles since the board was made.
+    /// Core cycles since the board was made. Cycles in which the core waits for flash or QSPI are not counted.
     pub fn cycles(&self) -> u64 {
-        0
+        self.cpu.cycle()
+    }
+
+    /// Core clock in Hz.
+    pub fn core_hz(&self) -> u32 {
+        self.chip.shared.clocks.cpu
     }
 
     /// Events since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        Vec::new()
+        self.chip.shared.events.take()
     }
 
     /// RESETN pin; `swclk_low` is the level of SWCLK, which the DSU samples at the pin's release (cold-plugging
     /// holds the core in reset extension).
     pub fn set_nreset(&mut self, asserted: bool, swclk_low: bool) {
-        let _ = (asserted, swclk_low);
+        let released = self.reset_asserted && !asserted;
+        self.reset_asserted = asserted;
+        if !self.powered || !released {
+            return;
+        }
+        self.sync();
+        self.chip.reset(ResetCause::External);
+        self.event(EventKind::Reset(ResetCause::External));
+        if swclk_low {
+            self.chip.with(Id::Dsu, |parts, _| parts.dsu.extend_reset());
+        }
+        // 17: an external reset also resets the debug logic.
+        self.cpu.reset(&mut self.chip, true);
+        self.serve();
     }
 
     /// A debugger's access through the AHB-AP; aligned.
+    ///
+    /// # Errors
+    /// The bus answered with an error: nothing is there, the chip is secured, or it has no supply.
     pub fn debug_read(&mut self, addr: u32, size: Size) -> Result<u32, BusFault> {
-        let _ = (addr, size);
-        Err(BusFault)
+        self.begin_debug_access(addr)?;
+        let answer = self.cpu.debug_read(&mut self.chip, addr, size);
+        self.end_debug_access();
+        answer
     }
 
     /// See [`debug_read`](Self::debug_read).
+    ///
+    /// # Errors
+    /// As for [`debug_read`](Self::debug_read).
     pub fn debug_write(&mut self, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
-        let _ = (addr, size, value);
-        Err(BusFault)
+        self.begin_debug_access(addr)?;
+        let answer = self.cpu.debug_write(&mut self.chip, addr, size, value);
+        self.end_debug_access();
+        answer
     }
 
     /// Whether the core is in Debug state.
     pub fn is_halted(&self) -> bool {
-        false
+        self.cpu.is_halted()
+    }
+
+    /// Whether the core is locked up.
+    pub fn is_locked_up(&self) -> bool {
+        self.cpu.is_locked_up()
+    }
+
+    /// Whether the core sleeps.
+    pub fn is_sleeping(&self) -> bool {
+        self.cpu.is_sleeping()
+    }
+
+    /// Core register as DCRSR.REGSEL numbers it, see [`Cpu::register`].
+    pub fn register(&self, regsel: u8) -> u32 {
+        self.cpu.register(regsel)
     }
 
     /// The internal flash's 1 MiB main array, for observers.
     pub fn nvm(&self) -> &[u8] {
-        &[]
+        &self.chip.shared.memory.flash[..]
+    }
+
+    /// The user page (fuses), 512 bytes, for observers.
+    pub fn user_page(&self) -> &[u8] {
+        &self.chip.shared.memory.user_page
+    }
+
+    /// RAM, 256 KiB from 0x2000_0000, for observers.
+    pub fn ram(&self) -> &[u8] {
+        &self.chip.shared.memory.ram[..]
     }
 
     /// `len` bytes of the external flash from `addr`, for observers.
     pub fn nor(&self, addr: u32, len: usize) -> Vec<u8> {
-        let _ = (addr, len);
-        Vec::new()
+        self.chip.parts.qspi.nor.copy(addr, len)
     }
 
     /// Bytes that the EDBG's virtual COM port (SERCOM2 on PB24/PB25) has received since the last call.
     pub fn take_uart(&mut self) -> Vec<u8> {
-        Vec::new()
+        self.chip.parts.sercom[VCOM].take_sent()
+    }
+
+    /// Sends bytes to the program through the EDBG's virtual COM port.
+    pub fn send_uart(&mut self, bytes: &[u8]) {
+        self.sync();
+        self.chip.with(Id::Sercom2, |parts, cx| parts.sercom[VCOM].send(bytes, cx));
+    }
+
+    /// Presses or releases the button SW0 (PB31, low while pressed).
+    pub fn set_button(&mut self, pressed: bool) {
+        self.sync();
+        self.chip.parts.port.drive(1, 31, pressed.then_some(false));
+        self.chip.look_at_pins();
+    }
+
+    /// Whether the user LED (PC18, low active) is lit.
+    pub fn led(&self) -> bool {
+        self.powered && self.chip.parts.port.output(2, 18) == Some(false)
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        let now = self.now();
+        self.chip.shared.events.push(now, kind);
+    }
+
+    /// The chip takes over the core's cycle.
+    fn sync(&mut self) {
+        self.chip.cycle = self.cpu.cycle();
+        self.chip.time.tidy(self.chip.cycle);
+    }
+
+    /// Time goes on to `until` while the core stands still.
+    fn pass_time(&mut self, until: Instant) {
+        self.chip.time.meet(self.cpu.cycle(), until);
+    }
+
+    /// The chip goes through a reset and the core starts anew.
+    fn reset(&mut self, cause: ResetCause) {
+        self.chip.reset(cause);
+        self.event(EventKind::Reset(cause));
+        self.cpu.reset(&mut self.chip, cause.is_supply());
+        self.serve();
+    }
+
+    /// Does what the chip asked for.
+    fn serve(&mut self) {
+        loop {
+            let signals = &mut self.chip.shared.signals;
+            signals.attention = false;
+            let cause = signals.reset.take();
+            for range in std::mem::take(&mut signals.stale_code) {
+                self.cpu.invalidate_code(range);
+            }
+            for access in std::mem::take(&mut signals.unmodelled) {
+                self.report(access);
+            }
+            for undefined in self.cpu.take_undefined() {
+                self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
+            }
+            for (line, level) in self.chip.take_irq_changes() {
+                self.cpu.set_irq(line, level);
+            }
+            if self.chip.parts.dsu.take_release() {
+                self.cpu.reset(&mut self.chip, false);
+            }
+            let halted = self.cpu.is_halted();
+            if halted != self.was_halted {
+                self.was_halted = halted;
+                self.chip.with(Id::Wdt, |parts, cx| parts.wdt.set_frozen(halted, cx.now));
+            }
+            self.watch_flash();
+            match cause {
+                Some(cause) => {
+                    self.chip.reset(cause);
+                    self.event(EventKind::Reset(cause));
+                    self.cpu.reset(&mut self.chip, cause.is_supply());
+                }
+                None if !self.chip.shared.signals.attention => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Tells observers of an access that the model does not have, once per page of code.
+    fn report(&mut self, access: Unmodelled) {
+        let pc = self.cpu.register(15);
+        if self.reported.insert((access, pc & !0xFFF)) {
+            let what = format!("{}+{:#05x}", access.name, access.offset);
+            self.event(EventKind::Unmodelled { what, write: access.write, pc });
+        }
+    }
+
+    /// When something must happen next.
+    fn deadline(&self) -> Instant {
+        let cut = self.planned_cut.as_ref().and_then(|cut| cut.at).unwrap_or(Instant::NEVER);
+        self.chip.next_event().min(cut)
+    }
+
+    /// Ends of the flash operations in flight.
+    fn operations(&self) -> [Option<Instant>; 2] {
+        [self.chip.parts.nvmctrl.busy_until(), self.chip.parts.qspi.nor.busy_until()]
+    }
+
+    /// Counts flash operations for a planned cut.
+    fn watch_flash(&mut self) {
+        let Some(mut cut) = self.planned_cut.take() else { return };
+        let now = self.now();
+        let operations = self.operations();
+        for (seen, operation) in self.operations_seen.iter().zip(operations) {
+            let Some(end) = operation.filter(|end| *seen != Some(*end) && cut.at.is_none()) else { continue };
+            if cut.remaining == 0 {
+                cut.at = Some(now + end.since(now) * u32::from(cut.share) / 256);
+            } else {
+                cut.remaining -= 1;
+            }
+        }
+        self.operations_seen = operations;
+        self.planned_cut = Some(cut);
+    }
+
+    fn cut_is_due(&self) -> bool {
+        self.planned_cut.as_ref().and_then(|cut| cut.at).is_some_and(|at| at <= self.now())
+    }
+
+    /// Until when the core cannot fetch its next instruction because its flash bank is busy.
+    fn stalled_until(&self) -> Option<Instant> {
+        let busy_bank = self.chip.shared.memory.busy_bank;
+        if busy_bank == NO_BANK || self.cpu.is_sleeping() || self.cpu.is_halted() || self.cpu.is_locked_up() {
+            return None;
+        }
+        if self.cpu.register(15) / BANK_SIZE == busy_bank { self.chip.parts.nvmctrl.busy_until() } else { None }
+    }
+
+    fn begin_debug_access(&mut self, addr: u32) -> Result<(), BusFault> {
+        self.sync();
+        let secured = self.chip.shared.memory.secured && !DSU_EXTERNAL.contains(&addr);
+        if !self.powered || secured {
+            return Err(BusFault);
+        }
+        self.chip.advance();
+        self.chip.parts.dsu.set_debugger_present();
+        Ok(())
+    }
+
+    fn end_debug_access(&mut self) {
+        // What a debugger looks at is no access of the program's.
+        self.chip.shared.signals.unmodelled.clear();
+        self.serve();
     }
 }
+
+#[cfg(test)]
+mod tests;

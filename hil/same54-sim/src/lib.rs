@@ -1,20 +1,24 @@
 //! Register-level SAM E54 Xplained Pro: chip, flash, Ethernet and board.
 
-#![expect(dead_code, reason = "the bus is being put together")]
-
 mod board;
+mod bus;
+mod chip;
 mod clocks;
 mod cmcc;
 mod dsu;
 mod eic;
 mod event;
+mod gmac;
 mod hmatrix;
+mod map;
 mod memory;
+mod nor;
 mod nvmctrl;
 mod pac;
 mod peripheral;
 mod pm;
 mod port;
+mod qspi;
 mod ramecc;
 #[cfg(test)]
 mod rig;
@@ -24,6 +28,7 @@ mod sercom;
 mod supc;
 mod tc;
 mod tear;
+mod timebase;
 mod trng;
 mod wdt;
 

@@ -27,6 +27,11 @@ pub(crate) const USER_PAGE_SIZE: u32 = 512;
 /// [`Memory::busy_bank`] while no bank is busy.
 pub(crate) const NO_BANK: u32 = u32::MAX;
 
+/// An array on the heap, without a detour over the stack. Its length in the type spares the hot path a bounds check.
+fn filled<const N: usize>(value: u8) -> Box<[u8; N]> {
+    vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([value; N]))
+}
+
 /// The user page as Microchip delivers it (datasheet 9.4, "NVM User Page Mapping"): BOD33 off, no boot protection,
 /// RAM ECC off, watchdog off, regions unlocked.
 const USER_PAGE_DEFAULT: [u32; 4] = [0xFE9A_9239, 0xAEEC_FF80, 0xFFFF_FFFF, 0xFFFF_FFFF];
@@ -34,8 +39,8 @@ const USER_PAGE_DEFAULT: [u32; 4] = [0xFE9A_9239, 0xAEEC_FF80, 0xFFFF_FFFF, 0xFF
 /// The arrays, with flash as it is mapped at address 0.
 #[derive(Clone)]
 pub(crate) struct Memory {
-    pub(crate) ram: Box<[u8]>,
-    pub(crate) flash: Box<[u8]>,
+    pub(crate) ram: Box<[u8; RAM_SIZE as usize]>,
+    pub(crate) flash: Box<[u8; FLASH_SIZE as usize]>,
     pub(crate) backup: Box<[u8]>,
     pub(crate) user_page: Box<[u8]>,
     /// Bank A is the one mapped at address 0 (fuse AFIRST).
@@ -57,8 +62,8 @@ impl Memory {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         Self {
-            ram: vec![0; RAM_SIZE as usize].into(),
-            flash: vec![0xFF; FLASH_SIZE as usize].into(),
+            ram: filled(0),
+            flash: filled(0xFF),
             backup: vec![0; BACKUP_SIZE as usize].into(),
             user_page: user_page.into(),
             a_first: true,
@@ -71,15 +76,15 @@ impl Memory {
 
     /// RAM as it is when the supply comes up: undefined, here pseudo-random.
     pub(crate) fn scramble_ram(&mut self, rng: &mut Rng) {
-        rng.fill(&mut self.ram);
+        rng.fill(&mut self.ram[..]);
         rng.fill(&mut self.backup);
     }
 
     /// `len` bytes at `addr`, if they all lie in one array.
     pub(crate) fn slice(&self, addr: u32, len: usize) -> Option<&[u8]> {
-        let (array, offset) = match addr {
-            RAM_BASE..0x2004_0000 => (&self.ram, addr - RAM_BASE),
-            0..FLASH_SIZE => (&self.flash, addr),
+        let (array, offset): (&[u8], u32) = match addr {
+            RAM_BASE..0x2004_0000 => (&self.ram[..], addr - RAM_BASE),
+            0..FLASH_SIZE => (&self.flash[..], addr),
             BACKUP_BASE..0x4700_2000 => (&self.backup, addr - BACKUP_BASE),
             _ => return None,
         };
@@ -88,8 +93,8 @@ impl Memory {
 
     /// `len` bytes of RAM or backup RAM at `addr`, to be written.
     pub(crate) fn ram_slice_mut(&mut self, addr: u32, len: usize) -> Option<&mut [u8]> {
-        let (array, offset) = match addr {
-            RAM_BASE..0x2004_0000 => (&mut self.ram, addr - RAM_BASE),
+        let (array, offset): (&mut [u8], u32) = match addr {
+            RAM_BASE..0x2004_0000 => (&mut self.ram[..], addr - RAM_BASE),
             BACKUP_BASE..0x4700_2000 => (&mut self.backup, addr - BACKUP_BASE),
             _ => return None,
         };

@@ -61,6 +61,7 @@ pub(crate) struct Write {
 
 impl Write {
     /// A write of the whole register.
+    #[cfg(test)]
     pub(crate) fn full(value: u32) -> Self {
         Self { value, lanes: u32::MAX }
     }
@@ -182,13 +183,4 @@ pub(crate) struct Unmodelled {
     pub(crate) offset: u32,
     /// True for a write.
     pub(crate) write: bool,
-}
-
-/// What the board asks of the Ethernet MAC beyond its registers.
-pub(crate) trait EthernetMac: Peripheral {
-    /// A frame (Ethernet II, no preamble, no FCS) has arrived from the cable.
-    fn deliver(&mut self, frame: &[u8], cx: &mut Context<'_>);
-
-    /// The cable was plugged or pulled, or its far end came up or went down: `cx.link_is_up()` has the news.
-    fn link_changed(&mut self, cx: &mut Context<'_>);
 }

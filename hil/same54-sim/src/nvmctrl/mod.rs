@@ -109,7 +109,7 @@ impl Nvmctrl {
         self.advance(cx);
         let in_user_page = (USER_PAGE_BASE..USER_PAGE_BASE + USER_PAGE_SIZE).contains(&addr);
         // 25.6.6.2: 16 or 32 bits only.
-        if size == Size::Byte || !(addr < FLASH_SIZE || in_user_page) || addr % size as u32 != 0 {
+        if size == Size::Byte || !(addr < FLASH_SIZE || in_user_page) || !addr.is_multiple_of(size as u32) {
             return None;
         }
         self.addr = addr & 0x00FF_FFFF;
@@ -120,9 +120,9 @@ impl Nvmctrl {
         // Automatic writes start when the last bytes of their unit are loaded (CTRLA.WMODE).
         let end = addr + size as u32;
         match self.ctrla >> 4 & 3 {
-            1 if end % 8 == 0 => self.write_array(addr & !7, 8, cx),
-            2 if end % 16 == 0 => self.write_array(addr & !15, 16, cx),
-            3 if end % PAGE == 0 => self.write_array(addr & !(PAGE - 1), PAGE, cx),
+            1 if end.is_multiple_of(8) => self.write_array(addr & !7, 8, cx),
+            2 if end.is_multiple_of(16) => self.write_array(addr & !15, 16, cx),
+            3 if end.is_multiple_of(PAGE) => self.write_array(addr & !(PAGE - 1), PAGE, cx),
             _ => {}
         }
         Some(())
@@ -276,7 +276,7 @@ impl Nvmctrl {
 
     /// Holding register of the 64-bit section that was loaded last.
     fn pbldata(&self, n: usize) -> u32 {
-        let at = (self.addr % PAGE & !7) as usize + 4 * n;
+        let at = ((self.addr % PAGE) & !7) as usize + 4 * n;
         let bytes = self.buffer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(u32::MAX, u32::from_le_bytes)
     }

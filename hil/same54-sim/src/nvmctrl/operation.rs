@@ -71,17 +71,17 @@ impl Operation {
     }
 
     fn array<'a>(&self, memory: &'a Memory) -> &'a [u8] {
-        let (array, start) = match self.addr {
+        let (array, start): (&[u8], u32) = match self.addr {
             USER_PAGE_BASE.. => (&memory.user_page, self.addr - USER_PAGE_BASE),
-            _ => (&memory.flash, self.addr),
+            _ => (&memory.flash[..], self.addr),
         };
         &array[start as usize..(start + self.len) as usize]
     }
 
     fn array_mut<'a>(&self, memory: &'a mut Memory) -> &'a mut [u8] {
-        let (array, start) = match self.addr {
+        let (array, start): (&mut [u8], u32) = match self.addr {
             USER_PAGE_BASE.. => (&mut memory.user_page, self.addr - USER_PAGE_BASE),
-            _ => (&mut memory.flash, self.addr),
+            _ => (&mut memory.flash[..], self.addr),
         };
         &mut array[start as usize..(start + self.len) as usize]
     }

@@ -66,7 +66,7 @@ fn a_page_write_takes_the_typical_time_and_then_shows_in_the_array() {
     assert_eq!(bench.take_flags(), flag::DONE);
     assert_eq!(bench.rig.memory.flash[0x1_0000..0x1_0004], [0x78, 0x56, 0x34, 0x12]);
     assert_eq!(bench.rig.memory.flash[0x1_01FC..0x1_0204], [0x78, 0x56, 0x34, 0x12, 0xFF, 0xFF, 0xFF, 0xFF]);
-    assert_eq!(bench.rig.signals.stale_code, [0x1_0000..0x1_0200]);
+    assert_eq!(bench.rig.signals.stale_code, vec![0x1_0000..0x1_0200; 1]);
     assert_eq!(bench.read(0x12) & 4, 0, "the page buffer is cleared");
 }
 

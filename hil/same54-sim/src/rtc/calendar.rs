@@ -35,7 +35,7 @@ pub(super) fn to_register(count: u64) -> u32 {
         month += 1;
     }
     let fields =
-        second % 60 | second / 60 % 60 << 6 | second / 3_600 << 12 | (day + 1) << 17 | month << 22 | year << 26;
+        (second % 60) | ((second / 60 % 60) << 6) | (second / 3_600) << 12 | (day + 1) << 17 | month << 22 | year << 26;
     fields as u32
 }
 

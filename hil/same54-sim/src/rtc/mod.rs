@@ -341,7 +341,7 @@ impl Peripheral for Rtc {
         match offset {
             0x00..0x04 | 0x08..0x0E => Size::Half,
             0x0E..0x10 | 0x14..0x18 => Size::Byte,
-            0x18..0x20 | 0x20..0x28 if self.mode() == Mode::Count16 => Size::Half,
+            0x18..0x28 if self.mode() == Mode::Count16 => Size::Half,
             0x24..0x28 | 0x2C..0x30 if self.mode() == Mode::Clock => Size::Byte,
             _ => Size::Word,
         }

@@ -1,0 +1,238 @@
+//! The core's and the debugger's view of the chip.
+
+use armv7m::{Bus, BusFault, Cycle, Size};
+
+use crate::chip::Chip;
+use crate::map::{Id, NO_BIT, Place, SLOTS, locate};
+use crate::memory::{BACKUP_BASE, BANK_SIZE, FLASH_SIZE, RAM_BASE, RAM_SIZE};
+use crate::peripheral::{Unmodelled, Write};
+
+/// Serial memory window of the QSPI.
+const QSPI_BASE: u32 = 0x0400_0000;
+
+impl Bus for Chip {
+    #[inline]
+    fn read(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        let offset = addr.wrapping_sub(RAM_BASE);
+        if offset <= RAM_SIZE - 4 {
+            return Ok(load(&self.shared.memory.ram, offset, size));
+        }
+        if addr <= FLASH_SIZE - 4 && addr / BANK_SIZE != self.shared.memory.busy_bank {
+            return Ok(load(&self.shared.memory.flash, addr, size));
+        }
+        self.read_slow(addr, size, at)
+    }
+
+    #[inline]
+    fn write(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        let offset = addr.wrapping_sub(RAM_BASE);
+        if offset <= RAM_SIZE - 4 {
+            store(&mut self.shared.memory.ram, offset, size, value);
+            return Ok(());
+        }
+        self.write_slow(addr, size, value, at)
+    }
+
+    #[inline]
+    fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
+        let value = match self.shared.memory.slice(addr, 2) {
+            Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
+            None => self.read_slow(addr, Size::Half, self.cycle)? as u16,
+        };
+        Ok(value)
+    }
+
+    #[inline]
+    fn attention(&self) -> bool {
+        self.shared.signals.attention
+    }
+}
+
+/// The value at `offset`; the caller has checked that a word fits.
+#[inline]
+fn load<const N: usize>(array: &[u8; N], offset: u32, size: Size) -> u32 {
+    let at = offset as usize;
+    match size {
+        Size::Byte => u32::from(array[at]),
+        Size::Half => array[at..at + 2].try_into().map_or(0, |bytes| u32::from(u16::from_le_bytes(bytes))),
+        Size::Word => array[at..at + 4].try_into().map_or(0, u32::from_le_bytes),
+    }
+}
+
+#[inline]
+fn store<const N: usize>(array: &mut [u8; N], offset: u32, size: Size, value: u32) {
+    let at = offset as usize;
+    match size {
+        Size::Byte => array[at] = value as u8,
+        Size::Half => array[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes()),
+        Size::Word => array[at..at + 4].copy_from_slice(&value.to_le_bytes()),
+    }
+}
+
+/// Bits of a value of `size`.
+fn mask(size: Size) -> u32 {
+    match size {
+        Size::Byte => 0xFF,
+        Size::Half => 0xFFFF,
+        Size::Word => u32::MAX,
+    }
+}
+
+impl Chip {
+    #[cold]
+    #[inline(never)]
+    fn read_slow(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        self.cycle = at;
+        let bytes = size as usize;
+        match addr {
+            0..FLASH_SIZE => {
+                self.wait_for_flash();
+                let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
+                Ok(little_endian(source))
+            }
+            RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
+                let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
+                Ok(little_endian(source))
+            }
+            0x0080_0000..0x0081_0000 => {
+                let word = self.shared.memory.auxiliary_word(addr & !3).ok_or(BusFault)?;
+                Ok(word >> (8 * (addr & 3)) & mask(size))
+            }
+            QSPI_BASE..0x0500_0000 => self.read_serial_memory(addr - QSPI_BASE, size),
+            0x4000_0000..0x4700_0000 => match locate(addr).ok_or(BusFault)? {
+                Place::Block(id, offset) => self.read_block(id, offset, size),
+                Place::Absent(name, offset) => {
+                    self.note_absent(name, offset, false);
+                    Ok(0)
+                }
+            },
+            _ => Err(BusFault),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slow(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        self.cycle = at;
+        match addr {
+            0..FLASH_SIZE | 0x0080_0000..0x0081_0000 => {
+                self.wait_for_flash();
+                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.ahb_write(addr, size, value, cx)).ok_or(BusFault)
+            }
+            RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
+                let target = self.shared.memory.ram_slice_mut(addr, size as usize).ok_or(BusFault)?;
+                target.copy_from_slice(&value.to_le_bytes()[..size as usize]);
+                Ok(())
+            }
+            QSPI_BASE..0x0500_0000 => self.write_serial_memory(addr - QSPI_BASE, size, value),
+            0x4000_0000..0x4700_0000 => match locate(addr).ok_or(BusFault)? {
+                Place::Block(id, offset) => self.write_block(id, offset, size, value),
+                Place::Absent(name, offset) => {
+                    self.note_absent(name, offset, true);
+                    Ok(())
+                }
+            },
+            _ => Err(BusFault),
+        }
+    }
+
+    /// The flash is programming or erasing and the bus waits for it: time passes, events on the way are late.
+    fn wait_for_flash(&mut self) {
+        if let Some(until) = self.parts.nvmctrl.busy_until() {
+            self.time.skip(until.since(self.now()));
+            self.with(Id::Nvmctrl, |parts, cx| parts.get(Id::Nvmctrl).advance(cx));
+            self.shared.signals.attention = true;
+        }
+    }
+
+    fn read_serial_memory(&mut self, offset: u32, size: Size) -> Result<u32, BusFault> {
+        let answer = self.with(Id::Qspi, |parts, cx| parts.qspi.ahb_read(offset, size, cx));
+        let (value, time) = answer.ok_or(BusFault)?;
+        self.stand_still(time);
+        Ok(value)
+    }
+
+    fn write_serial_memory(&mut self, offset: u32, size: Size, value: u32) -> Result<(), BusFault> {
+        let answer = self.with(Id::Qspi, |parts, cx| parts.qspi.ahb_write(offset, size, value, cx));
+        self.stand_still(answer.ok_or(BusFault)?);
+        Ok(())
+    }
+
+    /// The core waits for the bus.
+    fn stand_still(&mut self, time: std::time::Duration) {
+        self.time.skip(time);
+        if self.next_event() <= self.now() {
+            self.shared.signals.attention = true;
+        }
+    }
+
+    fn note_absent(&mut self, name: &'static str, offset: u32, write: bool) {
+        self.shared.signals.unmodelled.push(Unmodelled { name, offset: offset & !3, write });
+        self.shared.signals.attention = true;
+    }
+
+    fn read_block(&mut self, id: Id, offset: u32, size: Size) -> Result<u32, BusFault> {
+        if !self.is_clocked(id) {
+            return Ok(0);
+        }
+        let end = offset + size as u32;
+        let value = self.with(id, |parts, cx| {
+            let part = parts.get(id);
+            // Registers narrower than the access are read one after the other, wider ones are cut.
+            let (mut at, mut value) = (offset, 0);
+            while at < end {
+                let width = part.width(at) as u32;
+                let start = at & !(width - 1);
+                let register = part.read(start, cx) >> (8 * (at - start));
+                value |= register << (8 * (at - offset));
+                at = start + width;
+            }
+            value
+        });
+        if std::mem::take(&mut self.shared.signals.bus_error) { Err(BusFault) } else { Ok(value & mask(size)) }
+    }
+
+    fn write_block(&mut self, id: Id, offset: u32, size: Size, value: u32) -> Result<(), BusFault> {
+        if !self.is_clocked(id) {
+            return Ok(());
+        }
+        let slot = &SLOTS[id as usize];
+        // The DSU's external address space is not write-protected (12.8).
+        let exempt = slot.bit == NO_BIT || id == Id::Pac || id == Id::Dsu && (0x100..0x200).contains(&offset);
+        if !exempt && self.parts.pac.is_protected(slot.bridge, slot.bit) {
+            self.with(Id::Pac, |parts, cx| {
+                parts.pac.access_error(slot.bridge, slot.bit);
+                cx.violation(format!("write to {}+{offset:#x}, which PAC protects", slot.name));
+            });
+            return Ok(());
+        }
+        let end = offset + size as u32;
+        self.with(id, |parts, cx| {
+            let part = parts.get(id);
+            let mut at = offset;
+            while at < end {
+                let width = part.width(at);
+                let start = at & !(width as u32 - 1);
+                let next = start + width as u32;
+                let bits = 8 * (next.min(end) - at);
+                let lanes = if bits == 32 { u32::MAX } else { ((1 << bits) - 1) << (8 * (at - start)) };
+                let shifted = value >> (8 * (at - offset)) << (8 * (at - start));
+                let lanes = if bits == 8 * width as u32 { u32::MAX } else { lanes };
+                part.write(start, Write { value: shifted & lanes & mask(width), lanes }, cx);
+                at = next;
+            }
+        });
+        match id {
+            Id::Port => self.look_at_pins(),
+            Id::Dsu if self.parts.dsu.take_chip_erase() => {
+                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.chip_erase(cx));
+            }
+            _ => {}
+        }
+        if std::mem::take(&mut self.shared.signals.bus_error) { Err(BusFault) } else { Ok(()) }
+    }
+}
+
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}

@@ -1,0 +1,373 @@
+//! The chip without its core: peripherals, memories and what connects them.
+
+use std::collections::BTreeSet;
+
+use armv7m::Cycle;
+use sim_base::{EthernetLink, Instant, Rng};
+
+use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
+use crate::cmcc::Cmcc;
+use crate::dsu::Dsu;
+use crate::eic::Eic;
+use crate::event::{EventLog, ResetCause};
+use crate::gmac::Gmac;
+use crate::hmatrix::Hmatrix;
+use crate::map::{COUNT, Id, NO_BIT, SLOTS};
+use crate::memory::Memory;
+use crate::nvmctrl::Nvmctrl;
+use crate::pac::Pac;
+use crate::peripheral::{Context, Peripheral, Signals};
+use crate::pm::Pm;
+use crate::port::Port;
+use crate::qspi::Qspi;
+use crate::ramecc::Ramecc;
+use crate::rstc::Rstc;
+use crate::rtc::Rtc;
+use crate::sercom::Sercom;
+use crate::supc::Supc;
+use crate::tc::Tc;
+use crate::timebase::TimeBase;
+use crate::trng::Trng;
+use crate::wdt::Wdt;
+
+/// The register blocks.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) pac: Pac,
+    pub(crate) pm: Pm,
+    pub(crate) mclk: Mclk,
+    pub(crate) rstc: Rstc,
+    pub(crate) oscctrl: Oscctrl,
+    pub(crate) osc32kctrl: Osc32kctrl,
+    pub(crate) supc: Supc,
+    pub(crate) gclk: Gclk,
+    pub(crate) wdt: Wdt,
+    pub(crate) rtc: Rtc,
+    pub(crate) eic: Eic,
+    pub(crate) dsu: Dsu,
+    pub(crate) nvmctrl: Nvmctrl,
+    pub(crate) cmcc: Cmcc,
+    pub(crate) port: Port,
+    pub(crate) hmatrix: Hmatrix,
+    pub(crate) ramecc: Ramecc,
+    pub(crate) gmac: Gmac,
+    pub(crate) trng: Trng,
+    pub(crate) qspi: Qspi,
+    pub(crate) sercom: [Sercom; 8],
+    pub(crate) tc: [Tc; 8],
+}
+
+impl Parts {
+    fn new(rng: &Rng) -> Self {
+        Self {
+            pac: Pac::new(),
+            pm: Pm::new(),
+            mclk: Mclk::new(),
+            rstc: Rstc::new(),
+            oscctrl: Oscctrl::new(),
+            osc32kctrl: Osc32kctrl::new(),
+            supc: Supc::new(),
+            gclk: Gclk::new(),
+            wdt: Wdt::new(),
+            rtc: Rtc::new(),
+            eic: Eic::new(),
+            dsu: Dsu::new(),
+            nvmctrl: Nvmctrl::new(),
+            cmcc: Cmcc::new(),
+            port: Port::new(),
+            hmatrix: Hmatrix::new(),
+            ramecc: Ramecc::new(),
+            gmac: Gmac::new(),
+            trng: Trng::new(rng.fork("trng")),
+            qspi: Qspi::new(),
+            sercom: channel::SERCOM_CORE.map(Sercom::new),
+            tc: channel::TC.map(Tc::new),
+        }
+    }
+
+    pub(crate) fn get(&mut self, id: Id) -> &mut dyn Peripheral {
+        match id {
+            Id::Pac => &mut self.pac,
+            Id::Pm => &mut self.pm,
+            Id::Mclk => &mut self.mclk,
+            Id::Rstc => &mut self.rstc,
+            Id::Oscctrl => &mut self.oscctrl,
+            Id::Osc32kctrl => &mut self.osc32kctrl,
+            Id::Supc => &mut self.supc,
+            Id::Gclk => &mut self.gclk,
+            Id::Wdt => &mut self.wdt,
+            Id::Rtc => &mut self.rtc,
+            Id::Eic => &mut self.eic,
+            Id::Dsu => &mut self.dsu,
+            Id::Nvmctrl => &mut self.nvmctrl,
+            Id::Cmcc => &mut self.cmcc,
+            Id::Port => &mut self.port,
+            Id::Hmatrix => &mut self.hmatrix,
+            Id::Ramecc => &mut self.ramecc,
+            Id::Gmac => &mut self.gmac,
+            Id::Trng => &mut self.trng,
+            Id::Qspi => &mut self.qspi,
+            Id::Sercom0 => &mut self.sercom[0],
+            Id::Sercom1 => &mut self.sercom[1],
+            Id::Sercom2 => &mut self.sercom[2],
+            Id::Sercom3 => &mut self.sercom[3],
+            Id::Sercom4 => &mut self.sercom[4],
+            Id::Sercom5 => &mut self.sercom[5],
+            Id::Sercom6 => &mut self.sercom[6],
+            Id::Sercom7 => &mut self.sercom[7],
+            Id::Tc0 => &mut self.tc[0],
+            Id::Tc1 => &mut self.tc[1],
+            Id::Tc2 => &mut self.tc[2],
+            Id::Tc3 => &mut self.tc[3],
+            Id::Tc4 => &mut self.tc[4],
+            Id::Tc5 => &mut self.tc[5],
+            Id::Tc6 => &mut self.tc[6],
+            Id::Tc7 => &mut self.tc[7],
+        }
+    }
+}
+
+/// What peripherals share.
+pub(crate) struct Shared {
+    pub(crate) memory: Memory,
+    pub(crate) link: Option<Box<dyn EthernetLink>>,
+    pub(crate) events: EventLog,
+    pub(crate) clocks: Frequencies,
+    pub(crate) signals: Signals,
+    pub(crate) flash_timing: bool,
+}
+
+impl Shared {
+    fn cx(&mut self, now: Instant, name: &'static str) -> Context<'_> {
+        Context {
+            now,
+            memory: &mut self.memory,
+            link: &mut self.link,
+            events: &mut self.events,
+            clocks: &self.clocks,
+            signals: &mut self.signals,
+            flash_timing: self.flash_timing,
+            name,
+        }
+    }
+}
+
+/// Chip and time.
+pub(crate) struct Chip {
+    pub(crate) parts: Parts,
+    pub(crate) shared: Shared,
+    pub(crate) time: TimeBase,
+    /// The cycle of the access or of the board's last look.
+    pub(crate) cycle: Cycle,
+    irqs: [u64; COUNT],
+    /// Interrupt lines that changed and that the core has not been told.
+    irq_changes: Vec<(usize, bool)>,
+    next_events: [Instant; COUNT],
+    /// Not later than the earliest of `next_events`.
+    deadline: Instant,
+    /// Blocks whose missing bus clock has been reported since the last reset.
+    unclocked: BTreeSet<Id>,
+    rng: Rng,
+}
+
+impl Chip {
+    /// A chip fresh from the factory, without supply.
+    pub(crate) fn new(seed: u64, flash_timing: bool) -> Self {
+        let rng = Rng::new(seed);
+        let clocks = Frequencies::after_reset();
+        Self {
+            parts: Parts::new(&rng),
+            time: TimeBase::new(clocks.cpu),
+            shared: Shared {
+                memory: Memory::new(&mut rng.fork("serial number")),
+                link: None,
+                events: EventLog::default(),
+                clocks,
+                signals: Signals::default(),
+                flash_timing,
+            },
+            cycle: 0,
+            irqs: [0; COUNT],
+            irq_changes: Vec::new(),
+            next_events: [Instant::NEVER; COUNT],
+            deadline: Instant::NEVER,
+            unclocked: BTreeSet::new(),
+            rng: rng.fork("board"),
+        }
+    }
+
+    /// A copy without the Ethernet cable.
+    pub(crate) fn snapshot(&self) -> Self {
+        let Shared { memory, events, clocks, signals, flash_timing, .. } = &self.shared;
+        Self {
+            parts: self.parts.clone(),
+            shared: Shared {
+                memory: memory.clone(),
+                link: None,
+                events: events.clone(),
+                clocks: clocks.clone(),
+                signals: signals.clone(),
+                flash_timing: *flash_timing,
+            },
+            time: self.time,
+            cycle: self.cycle,
+            irqs: self.irqs,
+            irq_changes: self.irq_changes.clone(),
+            next_events: self.next_events,
+            deadline: self.deadline,
+            unclocked: self.unclocked.clone(),
+            rng: self.rng.clone(),
+        }
+    }
+
+    /// What chance decides from now on follows `rng`.
+    pub(crate) fn reseed(&mut self, rng: &Rng) {
+        self.rng = rng.fork("board");
+    }
+
+    /// Time of the chip's current cycle.
+    pub(crate) fn now(&self) -> Instant {
+        self.time.at(self.cycle)
+    }
+
+    /// Lets `f` work on block `id` and then takes notice of what that changed.
+    pub(crate) fn with<R>(&mut self, id: Id, f: impl FnOnce(&mut Parts, &mut Context<'_>) -> R) -> R {
+        let now = self.now();
+        let result = f(&mut self.parts, &mut self.shared.cx(now, SLOTS[id as usize].name));
+        self.settle(id);
+        result
+    }
+
+    /// Reads back interrupt lines and next event of block `id`.
+    pub(crate) fn settle(&mut self, id: Id) {
+        if self.shared.signals.clocks_dirty {
+            self.shared.signals.clocks_dirty = false;
+            self.update_clocks();
+        }
+        let slot = id as usize;
+        let part = self.parts.get(id);
+        let (irqs, next) = (part.irqs(), part.next_event());
+        self.next_events[slot] = next;
+        if next < self.deadline {
+            self.deadline = next;
+            self.shared.signals.attention = true;
+        }
+        let changed = irqs ^ self.irqs[slot];
+        if changed != 0 {
+            self.irqs[slot] = irqs;
+            for line in (0..64).filter(|line| changed >> line & 1 != 0) {
+                self.irq_changes.push((SLOTS[slot].irq + line, irqs >> line & 1 != 0));
+            }
+            self.shared.signals.attention = true;
+        }
+    }
+
+    /// Interrupt lines that changed since the last call.
+    pub(crate) fn take_irq_changes(&mut self) -> Vec<(usize, bool)> {
+        std::mem::take(&mut self.irq_changes)
+    }
+
+    fn update_clocks(&mut self) {
+        let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &self.parts;
+        let clocks = clocks::resolve(gclk, oscctrl, osc32kctrl, mclk);
+        if clocks == self.shared.clocks {
+            return;
+        }
+        if clocks.cpu == 0 {
+            let now = self.now();
+            self.shared.cx(now, "GCLK").violation("the core clock has stopped: the chip would hang here");
+        }
+        self.time.set_frequency(self.cycle, clocks.cpu);
+        self.shared.clocks = clocks;
+        for slot in SLOTS {
+            let now = self.now();
+            self.parts.get(slot.id).clocks_changed(&mut self.shared.cx(now, slot.name));
+            self.next_events[slot.id as usize] = self.parts.get(slot.id).next_event();
+        }
+        self.deadline = self.next_events.into_iter().min().unwrap_or(Instant::NEVER);
+        self.shared.signals.attention = true;
+    }
+
+    /// When the chip next needs [`advance`](Self::advance), the Ethernet cable included.
+    pub(crate) fn next_event(&self) -> Instant {
+        self.deadline.min(self.link_event())
+    }
+
+    /// Lets everything happen that is due by now.
+    pub(crate) fn advance(&mut self) {
+        let now = self.now();
+        if self.deadline <= now {
+            for slot in SLOTS {
+                if self.next_events[slot.id as usize] <= now {
+                    self.with(slot.id, |parts, cx| parts.get(slot.id).advance(cx));
+                }
+            }
+            self.deadline = self.next_events.into_iter().min().unwrap_or(Instant::NEVER);
+        }
+        self.exchange_frames(now);
+    }
+
+    /// The MAC looks at the cable when its far end has something.
+    fn exchange_frames(&mut self, now: Instant) {
+        if self.link_event() <= now {
+            self.with(Id::Gmac, |parts, cx| parts.gmac.advance(cx));
+        }
+    }
+
+    /// When the far end of the Ethernet cable next has something.
+    fn link_event(&self) -> Instant {
+        self.shared.link.as_ref().map_or(Instant::NEVER, |link| link.poll_at())
+    }
+
+    /// All blocks go through a reset.
+    pub(crate) fn reset(&mut self, cause: ResetCause) {
+        let now = self.now();
+        self.shared.signals.reset = None;
+        self.unclocked.clear();
+        if cause.is_supply() {
+            self.shared.memory.scramble_ram(&mut self.rng);
+        }
+        for slot in SLOTS {
+            self.parts.get(slot.id).reset(cause, &mut self.shared.cx(now, slot.name));
+        }
+        self.shared.signals.clocks_dirty = true;
+        for slot in SLOTS {
+            self.settle(slot.id);
+        }
+        self.look_at_pins();
+    }
+
+    /// The supply fails: operations in flight are torn. Names them.
+    pub(crate) fn power_cut(&mut self) -> Option<String> {
+        self.advance();
+        let nvm = self.parts.nvmctrl.power_cut(&mut self.rng, &mut self.shared.memory);
+        let nor = self.parts.qspi.power_cut(&mut self.rng);
+        self.next_events = [Instant::NEVER; COUNT];
+        self.deadline = Instant::NEVER;
+        match (nvm, nor) {
+            (Some(nvm), Some(nor)) => Some(format!("{nvm}; {nor}")),
+            (nvm, nor) => nvm.or(nor),
+        }
+    }
+
+    /// Pins changed, by the program or from outside.
+    pub(crate) fn look_at_pins(&mut self) {
+        self.with(Id::Eic, |parts, _| parts.eic.look(&parts.port));
+        // PC21 is the PHY's reset, pulled up on the board.
+        let phy_reset = self.parts.port.output(2, 21) == Some(false);
+        self.with(Id::Gmac, |parts, _| parts.gmac.set_phy_reset(phy_reset));
+    }
+
+    /// Whether block `id` has its bus clock; says so once if not.
+    pub(crate) fn is_clocked(&mut self, id: Id) -> bool {
+        let slot = &SLOTS[id as usize];
+        let clocked =
+            !slot.gated || slot.bit == NO_BIT || self.shared.clocks.apb_mask[slot.bridge] >> slot.bit & 1 != 0;
+        if !clocked && self.unclocked.insert(id) {
+            let now = self.now();
+            let what = format!("{} accessed while MCLK keeps its bus clock off", slot.name);
+            self.shared.cx(now, slot.name).violation(what);
+        }
+        clocked
+    }
+}

@@ -1,0 +1,104 @@
+//! Virtual time against core cycles.
+
+use std::time::Duration;
+
+use armv7m::Cycle;
+use sim_base::Instant;
+
+/// Where cycles and time last met, and the frequency since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeBase {
+    cycle: Cycle,
+    instant: Instant,
+    hz: u64,
+}
+
+/// Cycles after which the anchor moves on, so that products fit 64 bits.
+const REACH: u64 = 1 << 33;
+
+impl TimeBase {
+    /// Cycle 0 is time 0.
+    pub(crate) fn new(hz: u32) -> Self {
+        Self { cycle: 0, instant: Instant::ZERO, hz: u64::from(hz.max(1)) }
+    }
+
+    /// Time of `cycle`, which is not before the anchor.
+    pub(crate) fn at(&self, cycle: Cycle) -> Instant {
+        let cycles = cycle.saturating_sub(self.cycle);
+        let nanos = if cycles < REACH {
+            cycles * 1_000_000_000 / self.hz
+        } else {
+            (u128::from(cycles) * 1_000_000_000 / u128::from(self.hz)) as u64
+        };
+        self.instant + Duration::from_nanos(nanos)
+    }
+
+    /// The first cycle at or after `instant`.
+    pub(crate) fn cycle_at(&self, instant: Instant) -> Cycle {
+        let nanos = u128::from(instant.since(self.instant).as_nanos() as u64);
+        let cycles = (nanos * u128::from(self.hz)).div_ceil(1_000_000_000);
+        self.cycle.saturating_add(u64::try_from(cycles).unwrap_or(u64::MAX))
+    }
+
+    /// The core runs at `hz` from `cycle` on.
+    pub(crate) fn set_frequency(&mut self, cycle: Cycle, hz: u32) {
+        let hz = u64::from(hz.max(1));
+        if hz != self.hz {
+            *self = Self { cycle, instant: self.at(cycle), hz };
+        }
+    }
+
+    /// Time passes while the core stands still.
+    pub(crate) fn skip(&mut self, time: Duration) {
+        self.instant = self.instant + time;
+    }
+
+    /// `cycle` is at `instant`, whatever was before; time does not go back.
+    pub(crate) fn meet(&mut self, cycle: Cycle, instant: Instant) {
+        *self = Self { cycle, instant: instant.max(self.at(cycle)), hz: self.hz };
+    }
+
+    /// Moves the anchor near `cycle` without rounding: by whole seconds.
+    pub(crate) fn tidy(&mut self, cycle: Cycle) {
+        let seconds = cycle.saturating_sub(self.cycle) / self.hz;
+        self.cycle += seconds * self.hz;
+        self.instant = self.instant + Duration::from_secs(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_and_time_convert_there_and_back() {
+        let base = TimeBase::new(120_000_000);
+        for cycle in [0, 1, 2, 3, 119_999_999, 120_000_000, 1 << 40] {
+            assert_eq!(base.cycle_at(base.at(cycle)), cycle);
+        }
+    }
+
+    #[test]
+    fn tidying_changes_nothing() {
+        let mut base = TimeBase::new(48_000_000);
+        let before = base.at(1_000_000_007);
+        base.tidy(1_000_000_000);
+        assert_eq!(base.at(1_000_000_007), before);
+    }
+
+    #[test]
+    fn a_change_of_frequency_keeps_time_continuous() {
+        let mut base = TimeBase::new(48_000_000);
+        let before = base.at(4_800);
+        base.set_frequency(4_800, 120_000_000);
+        assert_eq!(base.at(4_800), before);
+        assert_eq!(base.at(4_920), before + Duration::from_micros(1));
+    }
+
+    #[test]
+    fn time_can_pass_without_cycles() {
+        let mut base = TimeBase::new(1_000_000_000);
+        base.skip(Duration::from_nanos(500));
+        assert_eq!(base.at(10), Instant::from_nanos(510));
+    }
+}
