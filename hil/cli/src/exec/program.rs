@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use object::{Architecture, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
+use object::elf::SHF_ALLOC;
+use object::{
+    Architecture, File, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, Section, SectionFlags,
+    Symbol, SymbolKind,
+};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -51,7 +55,7 @@ pub(super) struct Program {
 
 impl Program {
     pub fn parse(elf: Vec<u8>) -> Result<Self, ProgramError> {
-        let file = object::File::parse(&*elf).map_err(|_| ProgramError::NotArm)?;
+        let file = File::parse(&*elf).map_err(|_| ProgramError::NotArm)?;
         if file.architecture() != Architecture::Arm || file.is_64() || !file.is_little_endian() {
             return Err(ProgramError::NotArm);
         }
@@ -104,13 +108,13 @@ fn code_address(address: u64) -> u32 {
     (address & !1) as u32
 }
 
-fn tests(file: &object::File<'_>, elf: &[u8]) -> Result<Option<Vec<TestCase>>, ProgramError> {
+fn tests(file: &File<'_>, elf: &[u8]) -> Result<Option<Vec<TestCase>>, ProgramError> {
     let Some(section) = file.section_by_name(".embedded_test") else { return Ok(None) };
     let bad = |why: &str| ProgramError::BadTest(why.to_owned());
     // Programs before protocol 1 have the section but no version, or another one.
     let version = file
         .symbol_by_name("EMBEDDED_TEST_VERSION")
-        .and_then(|symbol| read(file, elf, symbol.address(), 4))
+        .and_then(|symbol| read_symbol(file, elf, &symbol, 4))
         .map_or(0, |bytes| word(bytes, 0));
     if version != 1 {
         return Err(ProgramError::Protocol(version));
@@ -128,7 +132,7 @@ fn tests(file: &object::File<'_>, elf: &[u8]) -> Result<Option<Vec<TestCase>>, P
         let name: Name =
             serde_json::from_str(name).map_err(|error| ProgramError::BadTest(format!("{error} in {name}")))?;
         // Function, and the module path as pointer and length.
-        let entry = read(file, elf, symbol.address(), 12).ok_or_else(|| bad("a test entry outside the file"))?;
+        let entry = read_symbol(file, elf, &symbol, 12).ok_or_else(|| bad("a test entry outside the file"))?;
         let path = read(file, elf, u64::from(word(entry, 4)), word(entry, 8) as usize)
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .ok_or_else(|| bad("a module path outside the file"))?;
@@ -146,18 +150,26 @@ fn tests(file: &object::File<'_>, elf: &[u8]) -> Result<Option<Vec<TestCase>>, P
     Ok(Some(tests))
 }
 
-/// `len` initialised bytes at a virtual address.
-fn read<'e>(file: &object::File<'_>, elf: &'e [u8], address: u64, len: usize) -> Option<&'e [u8]> {
-    file.sections().find_map(|section| {
-        let (offset, size) = section.file_range()?;
-        let start = address.checked_sub(section.address())?;
-        let end = start.checked_add(len as u64)?;
-        if section.address() == 0 && section.name() != Ok(".vector_table") {
-            // Debug information has no address; it must not stand in for memory.
-            return None;
-        }
-        (end <= size).then(|| elf.get((offset + start) as usize..(offset + end) as usize)).flatten()
-    })
+/// `len` bytes of what a symbol names, which need not be loaded: the table of tests is for the host alone.
+fn read_symbol<'e>(file: &File<'_>, elf: &'e [u8], symbol: &Symbol<'_, '_>, len: usize) -> Option<&'e [u8]> {
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    slice(&section, elf, symbol.address(), len)
+}
+
+/// `len` initialised bytes at an address of the target.
+fn read<'e>(file: &File<'_>, elf: &'e [u8], address: u64, len: usize) -> Option<&'e [u8]> {
+    file.sections().filter(is_loaded).find_map(|section| slice(&section, elf, address, len))
+}
+
+fn is_loaded(section: &Section<'_, '_>) -> bool {
+    matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & SHF_ALLOC.0 != 0)
+}
+
+fn slice<'e>(section: &Section<'_, '_>, elf: &'e [u8], address: u64, len: usize) -> Option<&'e [u8]> {
+    let (offset, size) = section.file_range()?;
+    let start = address.checked_sub(section.address())?;
+    let end = start.checked_add(len as u64).filter(|end| *end <= size)?;
+    elf.get((offset + start) as usize..(offset + end) as usize)
 }
 
 fn word(bytes: &[u8], offset: usize) -> u32 {
