@@ -5,7 +5,7 @@ use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{ImageId, Outcome, Phase, RollbackCause, State};
 use update_image::layout::{ERASE_SIZE, IMAGE_BIN, PREVIOUS_BIN, PREVIOUS_TMP, REFUSED_BIN, WRITE_SIZE};
 use update_image::{ImageInfo, ReadAt, VerifyError};
-use update_store::{BLOCK_SIZE, StoreError, next_block_len};
+use update_store::StoreError;
 
 use crate::event::{Event, Log};
 use crate::loader::{Decision, Loader, NothingToStart, Slot};
@@ -93,17 +93,17 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
 
     fn write_previous_tmp(&mut self, image: &ImageInfo) -> Result<(), StoreError> {
         let store = self.store.ok_or(StoreError::Flash)?;
-        store.remove(PREVIOUS_TMP)?;
+        let mut file = store.create(PREVIOUS_TMP)?;
         let mut offset = 0;
         while offset < image.total_len {
-            let len = next_block_len(offset).min(image.total_len - offset);
-            let block = &mut self.scratch.0[..BLOCK_SIZE as usize][..len as usize];
+            let len = ERASE_SIZE.min(image.total_len - offset);
+            let block = &mut self.scratch.0[..len as usize];
             self.record.flash().read(self.config.slot.start + offset, block).map_err(|_| StoreError::Corrupt)?;
-            store.append(PREVIOUS_TMP, block)?;
+            file.write(block)?;
             self.log.keep_alive();
             offset += len;
         }
-        Ok(())
+        file.finish()
     }
 
     /// `previous.bin`, if it may run.

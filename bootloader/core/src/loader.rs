@@ -271,8 +271,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
         self.without_update(slot, StoreError::NotFound)
     }
 
-    /// The copy in the slot has been verified. The trial is recorded before `image.bin` goes, so that no cut makes
-    /// the new image look as if a programmer had put it there.
+    /// The copy in the slot has been verified.
     pub(crate) fn begin_trial(&mut self, image: &ImageInfo) -> Decision {
         self.write_record(State { phase: Phase::Trial { starts: 0 }, outcome: None, ..self.state() });
         self.remove_update();

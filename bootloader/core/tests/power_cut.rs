@@ -45,10 +45,7 @@ impl Walk<'_> {
                 "{what}: the slot holds neither image, after {events:?}"
             );
             let state = device.state();
-            assert!(
-                state.counter <= image.counter,
-                "{what}: security counter ahead of the running image"
-            );
+            assert!(state.counter <= image.counter, "{what}: security counter ahead of the running image");
             match trial {
                 Some(_) if self.confirms => device.confirm(),
                 Some(_) => {}
@@ -141,10 +138,7 @@ fn a_cut_in_a_rollback_leaves_the_trial_or_the_old_image_and_the_rollback_comple
         images: &[&old, &new],
         confirms: false,
         at_rest: &|device| {
-            let status = Status::RolledBack {
-                from: Version::new(2, 0, 0),
-                cause: RollbackCause::NotConfirmed,
-            };
+            let status = Status::RolledBack { from: Version::new(2, 0, 0), cause: RollbackCause::NotConfirmed };
             device.slot_holds(&old) && device.status() == status && device.state().counter == 1
         },
     }
@@ -154,14 +148,9 @@ fn a_cut_in_a_rollback_leaves_the_trial_or_the_old_image_and_the_rollback_comple
 #[test]
 fn a_cut_in_a_refusal_leaves_the_old_image_and_the_refusal_is_recorded() {
     let old = image(1, 1, LEN);
-    let forged = sign(
-        &common::payload(LEN, 2),
-        &SecretKey::from_seed([9; 32]),
-        Version::new(2, 0, 0),
-        9,
-        common::BOARD,
-    )
-    .unwrap();
+    let forged =
+        sign(&common::payload(LEN, 2), &SecretKey::from_seed([9; 32]), Version::new(2, 0, 0), 9, common::BOARD)
+            .unwrap();
     assert_ne!(key().public(), SecretKey::from_seed([9; 32]).public());
     let mut device = Device::running(&old);
     device.deliver(&forged);
