@@ -6,7 +6,6 @@ use twin_json::Str;
 
 use crate::code::Code;
 use crate::crypto::{Crypto, RootKey};
-use crate::manifest::Properties;
 use crate::report::{self, Ack, REPORT_LEN};
 use crate::service::URL_LEN;
 use crate::state::{Phase, State};
@@ -43,25 +42,23 @@ impl<'a> Config<'a> {
         own.into_iter().chain(self.properties.iter().copied())
     }
 
+    /// The value of the property that manifests call `name`, if the device has it.
+    pub(crate) fn property(&self, name: Str<'_>) -> Option<&'a str> {
+        // Import manifests in the field write the two usual ones in three ways.
+        let name = match name.raw() {
+            "deviceManufacturer" | "DeviceManufacturer" => "manufacturer",
+            "deviceModel" | "DeviceModel" => "model",
+            name => name,
+        };
+        self.compatibility().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
     fn is_sound(&self) -> bool {
         let fits = |text: &str| (1..=64).contains(&text.len());
         self.properties.len() <= 3
             && self.compatibility().all(|(name, value)| fits(name) && fits(value))
             && fits(self.agent_version)
             && fits(self.running_version)
-    }
-}
-
-impl Properties for Config<'_> {
-    fn property(&self, name: Str<'_>) -> Option<&str> {
-        // Import manifests in the field write these two in three ways.
-        let name = name.plain()?;
-        let name = match name {
-            "deviceManufacturer" | "DeviceManufacturer" | "Manufacturer" => "manufacturer",
-            "deviceModel" | "DeviceModel" | "Model" => "model",
-            _ => name,
-        };
-        self.compatibility().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 }
 
@@ -331,9 +328,12 @@ impl<'a> Agent<'a> {
         self.download_due = false;
         let code = match (transfer, outcome) {
             (Transfer::None, _) => return,
-            (Transfer::Cancelling, _) => return self.end_cancelled(),
+            (Transfer::Cancelling, _) => {
+                self.state_due = true;
+                return;
+            }
             (Transfer::Replacing, _) => {
-                self.state = self.without_workflow();
+                self.state.forget_workflow();
                 self.persist_due = true;
                 self.twin_due = true;
                 return;

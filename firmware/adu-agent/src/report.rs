@@ -4,7 +4,7 @@ use twin_json::Writer;
 
 use crate::agent::Config;
 use crate::code::{Code, result};
-use crate::state::{Phase, State, UpdateId, WorkflowAction};
+use crate::state::{DETAILS_LEN, Phase, State, UpdateId, WorkflowAction};
 use crate::text::Text;
 
 /// Length of the buffer that every report fits in.
@@ -102,7 +102,7 @@ fn agent(json: &mut Writer<'_>, state: &State) {
     json.raw("}");
 }
 
-fn one_result(json: &mut Writer<'_>, result_code: i32, code: Code, details: &Text<80>) {
+fn one_result(json: &mut Writer<'_>, result_code: i32, code: Code, details: &Text<DETAILS_LEN>) {
     json.raw(r#""resultCode":"#)
         .number(result_code.into())
         .raw(r#","extendedResultCode":"#)

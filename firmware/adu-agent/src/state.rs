@@ -9,6 +9,8 @@ pub const WORKFLOW_ID_LEN: usize = 48;
 pub const RETRY_LEN: usize = 40;
 /// Longest part of an update id.
 pub const UPDATE_ID_PART_LEN: usize = 64;
+/// Longest explanation of a refusal.
+pub(crate) const DETAILS_LEN: usize = 80;
 
 /// How far a deployment has come. The numbers are stored: never renumber.
 #[repr(u8)]
@@ -25,6 +27,13 @@ pub enum Phase {
     Failed = 3,
     /// The deployment succeeded.
     Succeeded = 4,
+}
+
+impl Phase {
+    fn from_u8(number: u8) -> Option<Self> {
+        let all = [Self::Idle, Self::Downloading, Self::Installing, Self::Failed, Self::Succeeded];
+        all.into_iter().find(|phase| *phase as u8 == number)
+    }
 }
 
 /// The action of a workflow that is echoed in reports.
@@ -77,7 +86,7 @@ pub struct State {
     pub(crate) workflow: Workflow,
     pub(crate) target: Target,
     pub(crate) code: Code,
-    pub(crate) details: Text<80>,
+    pub(crate) details: Text<DETAILS_LEN>,
     /// The update that was installed last through Device Update; empty if none was.
     pub(crate) installed: UpdateId,
     /// The version that ran when `installed` was set: another running version makes `installed` stale.
@@ -96,7 +105,7 @@ impl State {
         + 32
         + 1
         + 4
-        + text_len(80)
+        + text_len(DETAILS_LEN)
         + text_len(UPDATE_ID_PART_LEN)
         + 4;
 
@@ -130,25 +139,30 @@ impl State {
         self.code
     }
 
+    /// Forgets the deployment. Which update is installed remains.
+    pub(crate) fn forget_workflow(&mut self) {
+        *self = Self { installed: self.installed, installed_version: self.installed_version, ..Self::default() };
+    }
+
     /// The stored form: little endian, fixed length, with a checksum.
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
-        let mut out = Put { bytes: [0; Self::LEN], at: 0 };
-        out.put(&MAGIC);
-        out.put(&[self.phase as u8, self.attempts, u8::from(self.was_cancelled), self.workflow.action as u8]);
-        out.put(&(self.code as i32).to_le_bytes());
-        out.text(&self.workflow.id);
-        out.text(&self.workflow.retry);
-        out.update_id(&self.target.update_id);
-        out.text(&self.target.criteria);
-        out.put(&self.target.sha256);
-        out.put(&self.target.size.to_le_bytes());
-        out.put(&[self.target.steps]);
-        out.text(&self.details);
-        out.update_id(&self.installed);
-        out.text(&self.installed_version);
-        let sum = checksum(&out.bytes[..Self::LEN - 4]);
-        out.bytes[Self::LEN - 4..].copy_from_slice(&sum.to_le_bytes());
-        out.bytes
+        let mut bytes = [0; Self::LEN];
+        let mut out = &mut bytes[..];
+        put(&mut out, &MAGIC);
+        let action = self.workflow.action as u8;
+        put(&mut out, &[self.phase as u8, self.attempts, u8::from(self.was_cancelled), action]);
+        put(&mut out, &(self.code as i32).to_le_bytes());
+        put(&mut out, &self.target.sha256);
+        put(&mut out, &self.target.size.to_le_bytes());
+        put(&mut out, &[self.target.steps]);
+        let mut copy = *self;
+        for (text, len) in copy.texts() {
+            put(&mut out, &[*len as u8]); // capacities are below 256
+            put(&mut out, text);
+        }
+        let sum = checksum(&bytes[..Self::LEN - 4]);
+        bytes[Self::LEN - 4..].copy_from_slice(&sum.to_le_bytes());
+        bytes
     }
 
     /// Reads the stored form. None if it is damaged or of another version: start with [`State::default`] then.
@@ -158,41 +172,46 @@ impl State {
         if checksum(fields).to_le_bytes() != sum {
             return None;
         }
-        let mut rest = Take(fields.strip_prefix(&MAGIC)?);
-        let [phase, attempts, was_cancelled, action] = rest.take::<4>()?;
-        let code = Code::from_i32(i32::from_le_bytes(rest.take()?))?;
-        Some(Self {
-            phase: match phase {
-                0 => Phase::Idle,
-                1 => Phase::Downloading,
-                2 => Phase::Installing,
-                3 => Phase::Failed,
-                4 => Phase::Succeeded,
-                _ => return None,
-            },
-            attempts,
-            was_cancelled: was_cancelled != 0,
-            code,
-            workflow: Workflow {
-                action: match action {
-                    3 => WorkflowAction::Deploy,
-                    255 => WorkflowAction::Cancel,
-                    _ => return None,
-                },
-                id: rest.text()?,
-                retry: rest.text()?,
-            },
-            target: Target {
-                update_id: rest.update_id()?,
-                criteria: rest.text()?,
-                sha256: rest.take()?,
-                size: u32::from_le_bytes(rest.take()?),
-                steps: rest.take::<1>()?[0],
-            },
-            details: rest.text()?,
-            installed: rest.update_id()?,
-            installed_version: rest.text()?,
-        })
+        let mut rest = fields.strip_prefix(&MAGIC)?;
+        let mut state = Self::default();
+        let [phase, attempts, was_cancelled, action] = take::<4>(&mut rest)?;
+        state.phase = Phase::from_u8(phase)?;
+        state.attempts = attempts;
+        state.was_cancelled = was_cancelled != 0;
+        if action == WorkflowAction::Cancel as u8 {
+            state.workflow.action = WorkflowAction::Cancel;
+        }
+        state.code = Code::from_i32(i32::from_le_bytes(take(&mut rest)?))?;
+        state.target.sha256 = take(&mut rest)?;
+        state.target.size = u32::from_le_bytes(take(&mut rest)?);
+        state.target.steps = take::<1>(&mut rest)?[0];
+        for (text, len) in state.texts() {
+            let stored_len = take::<1>(&mut rest)?[0];
+            let (stored, after) = rest.split_at_checked(text.len())?;
+            rest = after;
+            text.copy_from_slice(stored);
+            core::str::from_utf8(stored.get(..usize::from(stored_len))?).ok()?;
+            *len = stored_len.into();
+        }
+        Some(state)
+    }
+
+    /// All texts, in the order in which they are stored.
+    fn texts(&mut self) -> [(&mut [u8], &mut u16); 11] {
+        let Self { workflow, target, installed, .. } = self;
+        [
+            workflow.id.raw(),
+            workflow.retry.raw(),
+            target.update_id.provider.raw(),
+            target.update_id.name.raw(),
+            target.update_id.version.raw(),
+            target.criteria.raw(),
+            self.details.raw(),
+            installed.provider.raw(),
+            installed.name.raw(),
+            installed.version.raw(),
+            self.installed_version.raw(),
+        ]
     }
 }
 
@@ -204,52 +223,18 @@ const fn text_len(capacity: usize) -> usize {
     1 + capacity
 }
 
-struct Put {
-    bytes: [u8; State::LEN],
-    at: usize,
-}
-
-impl Put {
-    fn put(&mut self, bytes: &[u8]) {
-        // `State::LEN` is the sum of all fields; a round-trip test holds it to that.
-        if let Some(place) = self.bytes.get_mut(self.at..self.at + bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
-        self.at += bytes.len();
-    }
-
-    fn text<const N: usize>(&mut self, text: &Text<N>) {
-        let text = text.as_str().as_bytes();
-        self.put(&[text.len() as u8]); // capacities are below 256
-        self.put(text);
-        self.at += N - text.len();
-    }
-
-    fn update_id(&mut self, id: &UpdateId) {
-        self.text(&id.provider);
-        self.text(&id.name);
-        self.text(&id.version);
+/// Writes to the start of `out` and moves it on. `State::LEN` is the sum of all fields, a round-trip test sees to it.
+fn put(out: &mut &mut [u8], bytes: &[u8]) {
+    if let Some((place, rest)) = core::mem::take(out).split_at_mut_checked(bytes.len()) {
+        place.copy_from_slice(bytes);
+        *out = rest;
     }
 }
 
-struct Take<'a>(&'a [u8]);
-
-impl Take<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (bytes, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*bytes)
-    }
-
-    fn text<const N: usize>(&mut self) -> Option<Text<N>> {
-        let len = usize::from(self.take::<1>()?[0]);
-        let bytes = self.take::<N>()?;
-        Text::new(core::str::from_utf8(bytes.get(..len)?).ok()?)
-    }
-
-    fn update_id(&mut self) -> Option<UpdateId> {
-        Some(UpdateId { provider: self.text()?, name: self.text()?, version: self.text()? })
-    }
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (bytes, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*bytes)
 }
 
 /// FNV-1a: finds a damaged file. The bootloader decides by signatures, never by this state.

@@ -252,7 +252,7 @@ fn a_signature_over_another_manifest_is_refused() {
 fn a_signature_has_three_parts() {
     let good = sign(&manifest("2.0.0").to_string());
     let (two, _) = good.rsplit_once('.').unwrap();
-    for bad in ["", ".", "..", two, &format!("{good}."), &format!("{good}.AAAA"), &good.replace('.', "!")] {
+    for bad in [".", "..", two, &format!("{good}."), &format!("{good}.AAAA"), &good.replace('.', "!")] {
         let mut service = service("w1", "2.0.0");
         service["updateManifestSignature"] = bad.into();
         assert_forged(&service, Code::MalformedSignature);
@@ -266,7 +266,7 @@ fn missing_parts_have_their_codes() {
         ("updateManifestSignature", Code::NoSignature),
         ("fileUrls", Code::NoFileUrl),
     ] {
-        for value in [json!(null), json!(5)] {
+        for value in [json!(null), json!(5), json!("")] {
             let mut service = service("w1", "2.0.0");
             service[member] = value;
             assert_forged(&service, code);

@@ -154,7 +154,7 @@ fn twin_and_reports_are_matched_by_request_id() {
         assert_eq!(event, Ok(Event::Reported { status: 204, version: Some(17) }));
     });
     event(&mut client, &message("$iothub/twin/res/200/?$rid=1", b"{}"), |event| {
-        assert_eq!(event, Ok(Event::Twin { status: 200, document: &mut *b"{}".to_vec() }));
+        assert_eq!(event, Ok(Event::Twin { status: 200, document: &mut b"{}".to_vec()[..] }));
     });
     // Duplicates and answers to others.
     for topic in ["$iothub/twin/res/200/?$rid=1", "$iothub/twin/res/200/?$rid=x", "$iothub/twin/res/"] {
@@ -200,7 +200,7 @@ fn messages_are_acknowledged() {
         publish.qospid = QosPid::AtLeastOnce(mqttrs2::Pid::try_from(77).unwrap());
     }
     event(&mut client, &packet, |event| {
-        let payload = &mut *b"hello".to_vec();
+        let payload = &mut b"hello".to_vec()[..];
         assert_eq!(event, Ok(Event::Message { properties: "a=1&b=2", payload }));
     });
     assert_eq!(client.deadline(), 0);

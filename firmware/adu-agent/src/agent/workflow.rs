@@ -17,12 +17,9 @@ use twin_json::{Kind, Value};
 use super::{Agent, Boot, DocumentError, Transfer};
 use crate::code::Code;
 use crate::crypto::Crypto;
-use crate::manifest::Refusal;
 use crate::report::Ack;
-use crate::roots::PRODUCTION_ROOTS;
 use crate::service::{self, Request};
-use crate::state::{Phase, State, Target, Workflow, WorkflowAction};
-use crate::text::Text;
+use crate::state::{Phase, WorkflowAction};
 
 /// How often the bootloader is asked to install one image before the deployment fails.
 const MAX_INSTALL_ATTEMPTS: u8 = 3;
@@ -115,40 +112,30 @@ impl Agent<'_> {
             return None;
         }
 
-        let before = self.state;
-        self.state = self.without_workflow();
-        self.state.workflow = Workflow { action: WorkflowAction::Deploy, id: request.id, retry: request.retry };
-        let roots = match self.config.root_keys {
-            [] => PRODUCTION_ROOTS,
-            roots => roots,
-        };
-        let verified =
-            service::verify(crypto, document, &request.deployment, roots, &self.config, self.config.max_file_len);
-        match verified {
-            Err(Refusal { code, details, steps }) => {
-                self.state.target.steps = steps;
-                self.fail(code);
-                self.state.details = details;
-                Some(false)
-            }
-            Ok((target, url)) => {
-                self.state.target = target;
-                if self.is_installed() {
-                    self.succeed();
-                    return Some(true);
-                }
-                let is_same_file = before.target.sha256 == target.sha256 && before.target.size == target.size;
-                self.resume = resume && is_same_file;
-                self.state.attempts = if self.resume { before.attempts } else { 0 };
-                self.state.phase = Phase::Downloading;
-                self.url = url;
-                self.transfer = Transfer::Running;
-                self.download_due = true;
-                self.persist_due = true;
-                self.state_due = true;
-                Some(true)
-            }
+        let earlier = (self.state.target.sha256, self.state.target.size, self.state.attempts);
+        self.state.forget_workflow();
+        self.state.workflow.id = request.id;
+        self.state.workflow.retry = request.retry;
+        let places = &request.deployment;
+        if let Err(code) = service::verify(crypto, document, places, &self.config, &mut self.state, &mut self.url) {
+            self.fail(code);
+            return Some(false);
         }
+        if self.is_installed() {
+            self.succeed();
+            return Some(true);
+        }
+        let (sha256, size, attempts) = earlier;
+        self.resume = resume && sha256 == self.state.target.sha256 && size == self.state.target.size;
+        if self.resume {
+            self.state.attempts = attempts;
+        }
+        self.state.phase = Phase::Downloading;
+        self.transfer = Transfer::Running;
+        self.download_due = true;
+        self.persist_due = true;
+        self.state_due = true;
+        Some(true)
     }
 
     fn cancel(&mut self, request: &Request) {
@@ -156,13 +143,14 @@ impl Agent<'_> {
             return;
         }
         self.state_due = true;
-        let workflow = Workflow { action: WorkflowAction::Cancel, id: request.id, retry: Text::EMPTY };
-        if self.state.workflow == workflow {
+        let current = &self.state.workflow;
+        if current.action == WorkflowAction::Cancel && current.id == request.id {
             return;
         }
         let was_downloading = self.state.phase == Phase::Downloading;
-        self.state = self.without_workflow();
-        self.state.workflow = workflow;
+        self.state.forget_workflow();
+        self.state.workflow.action = WorkflowAction::Cancel;
+        self.state.workflow.id = request.id;
         self.persist_due = true;
         if was_downloading {
             self.state.was_cancelled = true;
@@ -199,7 +187,6 @@ impl Agent<'_> {
     pub(super) fn fail(&mut self, code: Code) {
         self.state.phase = Phase::Failed;
         self.state.code = code;
-        self.state.details = Text::EMPTY;
         self.persist_due = true;
         self.state_due = true;
     }
@@ -207,24 +194,13 @@ impl Agent<'_> {
     pub(super) fn succeed(&mut self) {
         self.state.phase = Phase::Succeeded;
         self.state.code = Code::None;
-        self.state.details = Text::EMPTY;
         self.state.installed = self.state.target.update_id;
-        self.state.installed_version = Text::new(self.config.running_version).unwrap_or_default();
+        self.state.installed_version.set(self.config.running_version);
         self.persist_due = true;
         self.state_due = true;
     }
 
-    pub(super) fn end_cancelled(&mut self) {
-        self.state_due = true;
-    }
-
     pub(super) fn is_installed(&self) -> bool {
-        let Target { criteria, .. } = &self.state.target;
-        criteria.as_str() == self.config.running_version
-    }
-
-    /// What remains when a deployment is forgotten: which update is installed.
-    pub(super) fn without_workflow(&self) -> State {
-        State { installed: self.state.installed, installed_version: self.state.installed_version, ..State::default() }
+        self.state.target.criteria.as_str() == self.config.running_version
     }
 }
