@@ -10,22 +10,23 @@ use hub::update::Forgery;
 use hub::{DeployOptions, DeploymentId, Enrolment, EventKind, FileFault, ImportManifest, UpdateId};
 use iot_hub::mqtt::Receiver;
 use iot_hub::sas::TOKEN_LEN;
-use rsa::{BoxedUint, PublicKey};
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 use support::*;
 
 struct RealCrypto;
 
 impl Crypto for RealCrypto {
     fn sha256(&self, data: &[u8]) -> [u8; 32] {
-        Sha256::digest(data).into()
+        sha256(data)
     }
 
     fn rs256_verify(&self, n: &[u8], e: u32, digest: &[u8; 32], signature: &[u8]) -> bool {
-        let n = BoxedUint::from_be_slice_vartime(n);
-        let e = BoxedUint::from_be_slice_vartime(&e.to_be_bytes());
-        PublicKey::new(n, e).is_ok_and(|key| key.pkcs1v15_verify_prehash::<Sha256>(digest, signature).is_ok())
+        device_tls::rsa_pkcs1_sha256_verify_digest(n, e, digest, signature)
     }
+}
+
+fn sha256(data: &[u8]) -> [u8; 32] {
+    digest(&SHA256, data).as_ref().try_into().expect("32 bytes")
 }
 
 /// What outlives a reset of the device.
@@ -216,7 +217,7 @@ impl Device {
                 assert!(!rest.is_empty(), "the range is not complete");
             }
         }
-        if Sha256::digest(&self.file)[..] == wanted.sha256[..] { Ok(()) } else { Err(DownloadError::Hash) }
+        if sha256(&self.file) == *wanted.sha256 { Ok(()) } else { Err(DownloadError::Hash) }
     }
 
     /// Imports 2.0.0 and deploys it while the device is connected; yields how the power cycle ended.
