@@ -37,9 +37,17 @@ pub struct Config<'a> {
 
 impl<'a> Config<'a> {
     /// Names and values that updates are matched against.
-    pub(crate) fn compatibility(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let own = [("manufacturer", self.manufacturer), ("model", self.model)];
-        own.into_iter().chain(self.properties.iter().copied())
+    pub(crate) fn compatibility(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        (0..2 + self.properties.len()).map_while(|index| self.compatibility_at(index))
+    }
+
+    #[inline(never)]
+    fn compatibility_at(&self, index: usize) -> Option<(&'a str, &'a str)> {
+        match index {
+            0 => Some(("manufacturer", self.manufacturer)),
+            1 => Some(("model", self.model)),
+            _ => self.properties.get(index - 2).copied(),
+        }
     }
 
     /// The value of the property that manifests call `name`, if the device has it.
@@ -169,7 +177,7 @@ enum Transfer {
 struct Sent {
     is_startup: bool,
     has_state: bool,
-    ack: Option<Ack>,
+    has_ack: bool,
     at_ms: u64,
 }
 
@@ -200,7 +208,8 @@ pub struct Agent<'a> {
     install_due: bool,
     confirm_asked: bool,
     state_due: bool,
-    ack_due: Option<Ack>,
+    ack_due: bool,
+    ack: Ack,
 }
 
 impl<'a> Agent<'a> {
@@ -235,7 +244,8 @@ impl<'a> Agent<'a> {
             install_due: false,
             confirm_asked: false,
             state_due: false,
-            ack_due: None,
+            ack_due: false,
+            ack: Ack::default(),
         };
         if agent.state.installed_version.as_str() != config.running_version {
             agent.state.installed = Default::default();
@@ -281,7 +291,7 @@ impl<'a> Agent<'a> {
             self.unsend(sent);
         }
         // The `$version` may be another one in the next session.
-        self.ack_due = None;
+        self.ack_due = false;
         self.report_not_before_ms = 0;
     }
 
@@ -428,27 +438,27 @@ impl<'a> Agent<'a> {
             return None;
         }
         if take(&mut self.startup_due) {
-            self.sent = Some(Sent { is_startup: true, has_state: false, ack: None, at_ms: now_ms });
+            self.sent = Some(Sent { is_startup: true, has_state: false, has_ack: false, at_ms: now_ms });
             return report::startup(&self.config, out);
         }
         let is_settled = matches!(self.transfer, Transfer::None | Transfer::Running);
         let has_state = self.state_due && self.is_synchronised && self.boot != Boot::Trial && is_settled;
-        let ack = self.ack_due.take();
-        if !has_state && ack.is_none() {
+        let has_ack = take(&mut self.ack_due);
+        if !has_state && !has_ack {
             return None;
         }
         if has_state {
             self.state_due = false;
         }
-        self.sent = Some(Sent { is_startup: false, has_state, ack, at_ms: now_ms });
-        report::progress(has_state.then_some(&self.state), ack, out)
+        self.sent = Some(Sent { is_startup: false, has_state, has_ack, at_ms: now_ms });
+        report::progress(has_state.then_some(&self.state), has_ack.then_some(&self.ack), out)
     }
 
     /// Makes a report due again that did not arrive.
     fn unsend(&mut self, sent: Sent) {
         self.startup_due |= sent.is_startup;
         self.state_due |= sent.has_state;
-        self.ack_due = self.ack_due.or(sent.ack);
+        self.ack_due |= sent.has_ack;
     }
 }
 

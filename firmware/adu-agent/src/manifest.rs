@@ -26,7 +26,7 @@ pub(crate) fn read<'a>(
     details: &mut Text<DETAILS_LEN>,
 ) -> Result<Str<'a>, Code> {
     let root = Value::parse(text).map_err(|_| Code::MalformedManifest)?;
-    let version = string(&root, "manifestVersion").ok_or(Code::MalformedManifest)?;
+    let version = root.string("manifestVersion").ok_or(Code::MalformedManifest)?;
     if !version.is("4") && !version.is("5") {
         return Err(Code::ManifestVersion);
     }
@@ -44,10 +44,10 @@ pub(crate) fn read<'a>(
 
     let mut first = None;
     for step in steps.items() {
-        if string(&step, "type").is_some_and(|kind| !kind.is("inline")) {
+        if step.string("type").is_some_and(|kind| !kind.is("inline")) {
             return Err(Code::ReferenceStep);
         }
-        if !string(&step, "handler").is_some_and(|handler| handler.is(HANDLER)) {
+        if !step.string("handler").is_some_and(|handler| handler.is(HANDLER)) {
             return Err(Code::Handler);
         }
         first.get_or_insert(step);
@@ -85,7 +85,7 @@ fn read_update_id(root: &Value<'_>, update_id: &mut UpdateId) -> bool {
     let Some(id) = root.get("updateId") else { return false };
     let UpdateId { provider, name, version } = update_id;
     for (member, text) in [("provider", provider), ("name", name), ("version", version)] {
-        let is_read = string(&id, member).is_some_and(|value| text.set_json(value));
+        let is_read = id.string(member).is_some_and(|value| text.set_json(value));
         // The characters that the service's import allows; they need no escaping in reports.
         let usual = |byte: u8| byte.is_ascii_alphanumeric() || b".-_ ".contains(&byte);
         if !is_read || text.is_empty() || !text.as_str().bytes().all(usual) {
@@ -127,8 +127,4 @@ fn check_compatible(root: &Value<'_>, config: &Config<'_>, details: &mut Text<DE
         details.push_cut("the manifest names no compatible devices");
     }
     Err(Code::Incompatible)
-}
-
-fn string<'a>(object: &Value<'a>, key: &str) -> Option<Str<'a>> {
-    object.get(key)?.as_str()
 }

@@ -14,7 +14,7 @@ pub const REPORT_LEN: usize = 2048;
 const CONTRACT_MODEL: &str = "dtmi:azure:iot:deviceUpdateContractModel;2";
 
 /// The acknowledgement of the writable property `service`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ack {
     /// Desired `$version` that is acknowledged.
     pub(crate) version: i64,
@@ -40,7 +40,7 @@ pub(crate) fn startup<'b>(config: &Config<'_>, out: &'b mut [u8]) -> Option<&'b 
 }
 
 /// The state of the deployment and the acknowledgement, whichever of them is due.
-pub(crate) fn progress<'b>(state: Option<&State>, ack: Option<Ack>, out: &'b mut [u8]) -> Option<&'b str> {
+pub(crate) fn progress<'b>(state: Option<&State>, ack: Option<&Ack>, out: &'b mut [u8]) -> Option<&'b str> {
     let mut json = Writer::new(out);
     json.raw(r#"{"deviceUpdate":{"__t":"c""#);
     if let Some(state) = state {

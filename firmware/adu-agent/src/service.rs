@@ -47,15 +47,15 @@ impl Request {
         let mut request = Self::default();
         let workflow = service.get("workflow")?;
         request.action = workflow.get("action").and_then(|action| action.as_i64());
-        if !request.id.set_json(string(&workflow, "id")?) {
+        if !request.id.set_json(workflow.string("id")?) {
             return None;
         }
-        if let Some(retry) = string(&workflow, "retryTimestamp")
+        if let Some(retry) = workflow.string("retryTimestamp")
             && !request.retry.set_json(retry)
         {
             return None;
         }
-        let place = |name| string(service, name).map(|text| text.range()).unwrap_or_default();
+        let place = |name| service.string(name).map(|text| text.range()).unwrap_or_default();
         request.deployment.manifest = place("updateManifest");
         request.deployment.signature = place("updateManifestSignature");
         let urls = service.get("fileUrls").filter(|urls| urls.kind() == Kind::Object);
@@ -113,8 +113,4 @@ fn unescape(document: &mut [u8], place: &Range<usize>) -> Option<Range<usize>> {
     let text = document.get_mut(place.clone()).filter(|text| !text.is_empty())?;
     let len = twin_json::unescape_in_place(text)?;
     Some(place.start..place.start + len)
-}
-
-fn string<'a>(object: &Value<'a>, key: &str) -> Option<Str<'a>> {
-    object.get(key)?.as_str()
 }

@@ -197,6 +197,7 @@ impl State {
     }
 
     /// All texts, in the order in which they are stored.
+    #[inline(never)]
     fn texts(&mut self) -> [(&mut [u8], &mut u16); 11] {
         let Self { workflow, target, installed, .. } = self;
         [

@@ -141,7 +141,7 @@ fn a_rollback_is_reported_and_does_not_start_again() {
     let done = device.connect(7, &service("w1", "2.0.0"));
     assert_eq!(outcome(&done), failed(Code::RolledBack));
     let result = &report(&done)["agent"]["lastInstallResult"];
-    assert_eq!(result["resultDetails"], "bootloader cause 002");
+    assert_eq!(result["resultDetails"], "bootloader cause 0x02");
     assert_eq!(result["stepResults"]["step_0"]["resultCode"], 0);
 
     let mut device = Device::restart("1.0.0", boot, &device.stored);

@@ -76,7 +76,8 @@ impl Agent<'_> {
             },
             None => false,
         };
-        self.ack_due = Some(Ack { version, is_accepted });
+        self.ack = Ack { version, is_accepted };
+        self.ack_due = true;
         Ok(())
     }
 
@@ -179,11 +180,13 @@ impl Agent<'_> {
 
     fn fail_by_bootloader(&mut self, code: Code, cause: u8) {
         self.fail(code);
-        self.state.details.push_cut("bootloader cause ");
-        let digits = [cause / 100, cause / 10 % 10, cause % 10].map(|digit| b'0' + digit);
+        self.state.details.push_cut("bootloader cause 0x");
+        let hex = |digit: u8| b"0123456789abcdef"[usize::from(digit & 15)];
+        let digits = [hex(cause >> 4), hex(cause)];
         self.state.details.push_cut(core::str::from_utf8(&digits).unwrap_or_default());
     }
 
+    #[inline(never)]
     pub(super) fn fail(&mut self, code: Code) {
         self.state.phase = Phase::Failed;
         self.state.code = code;
@@ -191,6 +194,7 @@ impl Agent<'_> {
         self.state_due = true;
     }
 
+    #[inline(never)]
     pub(super) fn succeed(&mut self) {
         self.state.phase = Phase::Succeeded;
         self.state.code = Code::None;

@@ -99,6 +99,11 @@ impl<'a> Value<'a> {
         self.members().filter(|(name, _)| name.is(key)).map(|(_, value)| value).last()
     }
 
+    /// The string member called `key`, if it is an object that has one.
+    pub fn string(&self, key: &str) -> Option<Str<'a>> {
+        self.get(key)?.as_str()
+    }
+
     /// The member found by following `path` through nested objects.
     pub fn at(&self, path: &[&str]) -> Option<Value<'a>> {
         path.iter().try_fold(*self, |value, key| value.get(key))
