@@ -19,8 +19,18 @@ use crate::dap::{DebugPort, Nak, Port, Target};
 /// DHCSR: what a debugger polls while it waits for the core.
 const DHCSR: u32 = 0xE000_EDF0;
 
+/// AIRCR: where a debugger asks for a system reset.
+const AIRCR: u32 = 0xE000_ED0C;
+
+/// Virtual time that passes after a write to AIRCR: the chip has to get to its reset although the core may be halted.
+const RESET_LATENCY: Duration = Duration::from_micros(1);
+
 /// Virtual time that passes with each poll of a running core, unless told otherwise.
 const QUANTUM: Duration = Duration::from_micros(100);
+
+/// Address of ABORT in the debug port, and the flag that clears STICKYERR.
+const ABORT: u8 = 0x0;
+const STKERRCLR: u32 = 1 << 2;
 
 /// Pins of `DAP_SWJ_Pins` (CMSIS-DAP).
 mod pin {
@@ -87,13 +97,20 @@ impl VirtualProbe {
         if self.port.drw_target(port, addr) == Some(DHCSR) {
             chip.let_run(self.quantum);
         }
-        self.port.read(&mut chip, port, addr).map_err(arm_error)
+        let answer = self.port.read(&mut chip, port, addr);
+        conclude(&mut self.port, &mut chip, answer)
     }
 
     fn write(&mut self, address: RegisterAddress, value: u32) -> Result<(), ArmError> {
         let (port, addr) = request(address);
         let mut chip = Chip::new(&self.board, &self.cable);
-        self.port.write(&mut chip, port, addr, value).map_err(arm_error)
+        let asks_for_reset = self.port.drw_target(port, addr) == Some(AIRCR);
+        let answer = self.port.write(&mut chip, port, addr, value);
+        if asks_for_reset && answer.is_ok() {
+            let until = chip.board.now() + RESET_LATENCY;
+            chip.board.run_until(until);
+        }
+        conclude(&mut self.port, &mut chip, answer)
     }
 }
 
@@ -144,6 +161,17 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 fn request(address: RegisterAddress) -> (Port, u8) {
     let port = if address.is_ap() { Port::Ap } else { Port::Dp };
     (port, address.a2_and_3())
+}
+
+/// As probe-rs' other drivers do: a FAULT is reported once, and the sticky flag that caused it is cleared.
+fn conclude<R>(port: &mut DebugPort, chip: &mut Chip<'_>, answer: Result<R, Nak>) -> Result<R, ArmError> {
+    answer.map_err(|nak| {
+        if nak == Nak::Fault {
+            // Without an answer there is nothing to clear.
+            let _ = port.write(chip, Port::Dp, ABORT, STKERRCLR);
+        }
+        arm_error(nak)
+    })
 }
 
 fn arm_error(nak: Nak) -> ArmError {
