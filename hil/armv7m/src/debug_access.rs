@@ -39,6 +39,8 @@ impl Core {
             self.just_halted = !debugger;
         } else if !halt {
             self.debug.halted = false;
+            // A halt that run() has not told of yet is over.
+            self.just_halted = false;
         }
         self.nvic.mask_interrupts = self.interrupts_masked();
         self.nvic.update_pending();

@@ -115,7 +115,7 @@ fn high_register(hw: u32, pc: u32) -> Option<Op> {
             (_, 15) => Some(data_immediate(Alu::Add, false, rdn, rdn, here, Op::CARRY_KEPT)),
             _ => Some(data_register(Alu::Add, false, rdn, rdn, rm, PLAIN)),
         },
-        (1, _) if rdn == 15 || rm == 15 || (rdn < 8 && rm < 8) => None,
+        (1, _) if rdn == 15 || rm == 15 => None,
         (1, _) => Some(data_register(Alu::Sub, true, 15, rdn, rm, PLAIN)),
         (2, _) => match (rdn, rm) {
             (15, 15) => None,

@@ -88,6 +88,9 @@ fn transfer(hw1: u32, hw2: u32) -> Option<Op> {
     let rt = hw2 >> 12;
     let to_core = hw1 & 0x10 != 0;
     let double = hw2 & 0x100 != 0;
+    if hw2 & 0x6F != 0 {
+        return None;
+    }
     if !double && bits(hw1, 7, 5) == 7 {
         if hw1 & 15 != 1 {
             return None;
@@ -104,7 +107,7 @@ fn transfer(hw1: u32, hw2: u32) -> Option<Op> {
     let kind = if to_core { Kind::VmovToCore } else { Kind::VmovFromCore };
     let register = if double {
         // VMOV.32 of half a double register.
-        if bits(hw1, 7, 6) != 0 || hw2 & 0x60 != 0 || hw2 & 0x80 != 0 {
+        if bits(hw1, 7, 6) != 0 || hw2 & 0x80 != 0 {
             return None;
         }
         single(hw1 & 15, hw1 >> 5 & 1)

@@ -129,27 +129,48 @@ impl Bus for Machine {
 
 const DHCSR: u32 = 0xE000_EDF0;
 
-/// Runs a program that talks by semihosting until it exits; returns its output and exit reason.
-pub fn run_semihosted(cpu: &mut Cpu, machine: &mut Machine, cycles: Cycle) -> (String, u32) {
-    let mut output = String::new();
+/// What a semihosted program did.
+#[derive(Debug, Default)]
+pub struct Semihosted {
+    /// SYS_WRITE0.
+    pub output: String,
+    /// SYS_WRITE to whatever file the program opened.
+    pub written: Vec<u8>,
+    /// Argument of SYS_EXIT.
+    pub reason: u32,
+}
+
+/// Runs a program that talks by semihosting until it exits.
+pub fn run_semihosted(cpu: &mut Cpu, machine: &mut Machine, cycles: Cycle) -> Semihosted {
+    let mut result = Semihosted::default();
     let limit = cpu.cycle() + cycles;
     cpu.debug_write(machine, DHCSR, Size::Word, 0xA05F_0001).expect("DHCSR");
     loop {
         match cpu.run(machine, limit) {
             Stop::Halted => {
                 let (operation, argument) = (cpu.register(0), cpu.register(1));
+                let word = |machine: &mut Machine, addr: u32| machine.read(addr, Size::Word, 0).expect("memory");
                 match operation {
+                    // SYS_OPEN: any handle will do.
+                    1 => {}
                     4 => {
-                        let start = argument as usize;
-                        let bytes = if start >= RAM as usize {
-                            &machine.ram[start - RAM as usize..]
-                        } else {
-                            &machine.flash[start..]
-                        };
-                        let end = bytes.iter().position(|&byte| byte == 0).expect("a terminated string");
-                        output.push_str(&String::from_utf8_lossy(&bytes[..end]));
+                        for addr in argument.. {
+                            match machine.read(addr, Size::Byte, 0).expect("a terminated string") as u8 {
+                                0 => break,
+                                byte => result.output.push(char::from(byte)),
+                            }
+                        }
                     }
-                    0x18 => return (output, argument),
+                    5 => {
+                        let (start, length) = (word(machine, argument + 4), word(machine, argument + 8));
+                        for addr in start..start + length {
+                            result.written.push(machine.read(addr, Size::Byte, 0).expect("memory") as u8);
+                        }
+                    }
+                    0x18 => {
+                        result.reason = argument;
+                        return result;
+                    }
                     _ => panic!("halted with R0={operation:#x} at {:#x}", cpu.register(15)),
                 }
                 // Past the BKPT, and on.
@@ -158,7 +179,7 @@ pub fn run_semihosted(cpu: &mut Cpu, machine: &mut Machine, cycles: Cycle) -> (S
                 cpu.debug_write(machine, 0xE000_EDF4, Size::Word, 1 << 16 | 15).expect("DCRSR");
                 cpu.debug_write(machine, DHCSR, Size::Word, 0xA05F_0001).expect("DHCSR");
             }
-            stop => panic!("{stop:?} at {:#x}; output so far:\n{output}", cpu.register(15)),
+            stop => panic!("{stop:?} at {:#x}; output so far:\n{}", cpu.register(15), result.output),
         }
     }
 }
