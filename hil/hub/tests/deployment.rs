@@ -107,6 +107,26 @@ fn a_reference_step_brings_the_childs_manifest_as_a_file() {
 }
 
 #[test]
+fn the_example_manifests_import() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/manifests");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut net = Net::new(5);
+    for (name, file) in [
+        ("contoso.example.2.0.0", "example-2.0.0.bin"),
+        ("contoso.example-leaf.1.1", "example-leaf-1.1.bin"),
+        ("contoso.example-proxy.2.0.0", "example-2.0.0.bin"),
+    ] {
+        let text = String::from_utf8(read(&format!("{name}.importmanifest.json"))).expect("text");
+        let manifest = ImportManifest::parse(&text).expect(name);
+        let imported = net.cloud.import_update(&manifest, &[(file, &read(file))]).expect(name);
+        assert_eq!(imported, manifest.update_id);
+    }
+    let versions: Vec<Value> =
+        net.cloud.updates().map(|update| json(update.manifest().as_bytes())["manifestVersion"].take()).collect();
+    assert_eq!(versions, ["5", "4", "4"]);
+}
+
+#[test]
 fn an_import_with_a_mistake_is_refused_by_name() {
     let mut net = Net::new(5);
     let mut import = |change: &dyn Fn(&mut Value), files: &[(&str, &[u8])]| {

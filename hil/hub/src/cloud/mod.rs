@@ -296,3 +296,9 @@ impl Cloud {
         self.apply(now, Some(conn), effects);
     }
 }
+
+/// A simulation may run on any thread.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Cloud>();
+};
