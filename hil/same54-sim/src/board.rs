@@ -1,6 +1,7 @@
 //! The board: what a person would hold in the hand.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use armv7m::{BusFault, Config, Cpu, Size, Stop};
 use sim_base::{EthernetLink, Instant, Rng};
@@ -188,7 +189,8 @@ impl Board {
             if now >= until {
                 return RunStop::Time;
             }
-            let deadline = self.deadline().min(until);
+            // At least a nanosecond ahead, so that an event that is never satisfied cannot hold time still.
+            let deadline = self.deadline().max(now + Duration::from_nanos(1)).min(until);
             if self.reset_asserted || self.chip.parts.dsu.holds_core() {
                 self.pass_time(deadline);
                 continue;

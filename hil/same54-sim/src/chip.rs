@@ -361,8 +361,16 @@ impl Chip {
     /// Whether block `id` has its bus clock; says so once if not.
     pub(crate) fn is_clocked(&mut self, id: Id) -> bool {
         let slot = &SLOTS[id as usize];
-        let clocked =
-            !slot.gated || slot.bit == NO_BIT || self.shared.clocks.apb_mask[slot.bridge] >> slot.bit & 1 != 0;
+        let clocks = &self.shared.clocks;
+        let apb = !slot.gated || slot.bit == NO_BIT || clocks.apb_mask[slot.bridge] >> slot.bit & 1 != 0;
+        // Blocks that are bus masters or have a window of their own also need their AHB clock.
+        let ahb = match id {
+            Id::Nvmctrl => clocks.ahb_mask >> 6 & 1 != 0,
+            Id::Qspi => clocks.ahb_mask >> 13 & 1 != 0,
+            Id::Gmac => clocks.ahb_mask >> 14 & 1 != 0,
+            _ => true,
+        };
+        let clocked = apb && ahb;
         if !clocked && self.unclocked.insert(id) {
             let now = self.now();
             let what = format!("{} accessed while MCLK keeps its bus clock off", slot.name);
