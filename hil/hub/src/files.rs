@@ -10,6 +10,8 @@ use crate::event::{CloseReason, EventKind};
 
 /// Longest request head, bytes.
 const MAX_HEAD: usize = 8 * 1024;
+/// Bytes of further requests that may wait while an answer is being sent.
+const MAX_PIPELINED: usize = 64 * 1024;
 /// Most header fields of a request.
 const MAX_FIELDS: usize = 48;
 /// A connection without a request for so long is closed.
@@ -99,7 +101,7 @@ impl Connection {
     pub fn receive(
         &mut self,
         now: Instant,
-        date: &str,
+        date: &impl Fn() -> String,
         bytes: &[u8],
         service: &mut Service,
         events: &mut Vec<EventKind>,
@@ -109,11 +111,15 @@ impl Connection {
         }
         self.heard = now;
         self.rx.extend_from_slice(bytes);
+        if self.rx.len() > MAX_PIPELINED {
+            self.end(CloseReason::Protocol("too many requests wait for their turn".into()));
+            return;
+        }
         self.answer(date, service, events);
     }
 
     /// Answers the next request once the previous answer has left.
-    pub fn answer(&mut self, date: &str, service: &mut Service, events: &mut Vec<EventKind>) {
+    pub fn answer(&mut self, date: &impl Fn() -> String, service: &mut Service, events: &mut Vec<EventKind>) {
         if self.ended.is_some() || self.close_after || self.body.is_some() || !self.head.is_empty() {
             return;
         }
@@ -127,7 +133,7 @@ impl Connection {
         };
         self.rx.drain(..len);
         self.close_after = answer.close;
-        self.head = answer.head(date).into_bytes();
+        self.head = answer.head(&date()).into_bytes();
         let served = answer.body.as_ref();
         events.push(EventKind::RangeServed {
             offset: served.map_or(0, |body| body.at),
@@ -225,9 +231,10 @@ impl Answer {
         if field("transfer-encoding").is_some() || field("content-length").is_some_and(|len| len != "0") {
             return Self::error(413, target);
         }
-        let connection = field("connection").unwrap_or_default();
-        let close = connection.eq_ignore_ascii_case("close")
-            || (request.version == Some(0) && !connection.eq_ignore_ascii_case("keep-alive"));
+        let option = |wanted| {
+            field("connection").is_some_and(|list| list.split(',').any(|o| o.trim().eq_ignore_ascii_case(wanted)))
+        };
+        let close = option("close") || (request.version == Some(0) && !option("keep-alive"));
         let mut answer = Self::for_file(request.method.unwrap_or_default(), target, &field, service);
         answer.close |= close;
         answer
@@ -378,6 +385,10 @@ mod tests {
 
     const GET: &str = "GET /x/fw.bin HTTP/1.1\r\nHost: h\r\n";
 
+    fn date() -> String {
+        "-".to_owned()
+    }
+
     struct Server {
         service: Service,
         connection: Connection,
@@ -394,7 +405,7 @@ mod tests {
 
         /// Sends a request and yields head and body of everything that comes back.
         fn exchange(&mut self, request: &str) -> (String, Vec<u8>) {
-            self.connection.receive(Instant::ZERO, "-", request.as_bytes(), &mut self.service, &mut self.events);
+            self.connection.receive(Instant::ZERO, &date, request.as_bytes(), &mut self.service, &mut self.events);
             let mut out = Vec::new();
             while self.connection.has_output() {
                 out.extend(self.connection.transmit());
@@ -462,11 +473,11 @@ mod tests {
         let Server { service, connection, events } = &mut server;
         let twice = format!("{GET}Range: bytes=0-0\r\n\r\n{GET}Range: bytes=1-1\r\nConnection: close\r\n\r\n");
         for piece in twice.as_bytes().chunks(7) {
-            connection.receive(Instant::ZERO, "-", piece, service, events);
+            connection.receive(Instant::ZERO, &date, piece, service, events);
         }
         let first = connection.transmit();
         assert!(first.ends_with(b"\r\n\r\n\0"));
-        connection.answer("-", service, events);
+        connection.answer(&date, service, events);
         assert!(connection.transmit().ends_with(b"\r\n\r\n\x01"));
         assert_eq!(connection.ended(), Some(&CloseReason::HttpDone));
     }
@@ -514,7 +525,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut server = Server::new(3);
-            server.connection.receive(Instant::ZERO, "-", &bytes, &mut server.service, &mut server.events);
+            server.connection.receive(Instant::ZERO, &date, &bytes, &mut server.service, &mut server.events);
             server.connection.transmit();
         }
     }

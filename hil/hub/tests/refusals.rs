@@ -244,6 +244,32 @@ fn a_desired_patch_goes_only_to_those_who_listen() {
 }
 
 #[test]
+fn a_message_at_qos_1_is_acknowledged_before_it_is_answered() {
+    let mut net = hub();
+    let mut mqtt = device(&mut net, "e54");
+    mqtt.publish(&mut net, "$iothub/twin/GET/?$rid=1", b"", QoS::AtLeastOnce);
+    let inbox = mqtt.inbox();
+    assert!(matches!(inbox[..], [FromServer::Puback(_), FromServer::Publish { pid: Some(_), .. }]), "{inbox:?}");
+    mqtt.publish(&mut net, "devices/e54/messages/events/", b"x", QoS::AtMostOnce);
+    assert_eq!(mqtt.inbox(), []);
+    // The client's PUBACK of the answer is an event.
+    let topic = "$iothub/twin/res/200/?$rid=1".to_owned();
+    assert!(net.kinds().contains(&EventKind::Acknowledged { device: "e54".into(), topic }));
+}
+
+#[test]
+fn an_unsubscribed_filter_delivers_nothing() {
+    let mut net = hub();
+    let mut mqtt = device(&mut net, "e54");
+    let topics = ["$iothub/twin/PATCH/properties/desired/#".parse().expect("short")].into_iter().collect();
+    mqtt.packet(&mut net, &Packet::Unsubscribe(mqttrs2::Unsubscribe::new(mqttrs2::Pid::new(), topics)));
+    assert_eq!(mqtt.inbox(), [FromServer::Unsuback]);
+    net.cloud.set_desired(net.now, "e54", &json!({"a": 1})).expect("small");
+    mqtt.read(&mut net);
+    assert_eq!(mqtt.inbox(), []);
+}
+
+#[test]
 fn methods_are_answered_or_time_out() {
     let mut net = hub();
     let call =

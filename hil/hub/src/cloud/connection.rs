@@ -115,7 +115,12 @@ impl Connection {
     }
 
     /// Answers an HTTP request that waited for the previous answer to leave.
-    pub(super) fn continue_http(&mut self, date: &str, files: &mut files::Service, events: &mut Vec<EventKind>) {
+    pub(super) fn continue_http(
+        &mut self,
+        date: &impl Fn() -> String,
+        files: &mut files::Service,
+        events: &mut Vec<EventKind>,
+    ) {
         if let Layer::Http(http) = &mut self.layer {
             http.answer(date, files, events);
         }
@@ -197,7 +202,8 @@ impl Cloud {
         match &mut connection.layer {
             Layer::Http(http) => {
                 let mut events = Vec::new();
-                http.receive(now, &self.utc.http_date(now), bytes, &mut self.files, &mut events);
+                let utc = self.utc;
+                http.receive(now, &|| utc.http_date(now), bytes, &mut self.files, &mut events);
                 self.record(now, Some(conn), events);
             }
             Layer::Mqtt { session, .. } => {

@@ -198,7 +198,8 @@ impl Cloud {
         let out = connection.transmit();
         // A request that was waiting for the previous answer to leave is answered now.
         let mut events = Vec::new();
-        connection.continue_http(&self.utc.http_date(now), &mut self.files, &mut events);
+        let utc = self.utc;
+        connection.continue_http(&|| utc.http_date(now), &mut self.files, &mut events);
         self.record(now, Some(conn), events);
         self.settle(now, conn);
         out
