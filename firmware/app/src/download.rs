@@ -256,3 +256,6 @@ impl<F: NorFlash> Transfer<'_, F> {
         Err(DownloadError::Hash)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod log;
 
@@ -26,3 +28,10 @@ mod crypto;
 
 /// Version of this firmware: `APP_VERSION` of the build, three numbers.
 pub const VERSION: &str = env!("APP_VERSION");
+
+/// The one clock of all tests: whoever moves it holds this.
+#[cfg(test)]
+fn test_clock() -> std::sync::MutexGuard<'static, ()> {
+    static CLOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    CLOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -39,6 +39,7 @@ mod tests {
 
     #[test]
     fn advances_with_the_time_since_start() {
+        let _clock = crate::test_clock();
         let driver = embassy_time::MockDriver::get();
         driver.advance(embassy_time::Duration::from_secs(5));
         set(1_800_000_000_000, Instant::now());

@@ -4,6 +4,8 @@
 //! The network stack belongs to one executor. Tasks of the thread executor, which compute for half a second or wait
 //! for flash, reach it through a [`Port`]: the stack goes on acknowledging and buffering meanwhile.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod port;
 mod serve;
 mod time;

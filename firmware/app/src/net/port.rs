@@ -68,10 +68,11 @@ impl embedded_io_async::Error for NetError {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
+    /// Connecting or connected. Also the state of a port that nobody serves yet: 0, so that a port is all zero and
+    /// takes no room in flash.
+    Busy = 0,
     /// Ready for [`Port::connect`].
-    Idle = 0,
-    /// Connecting or connected.
-    Busy = 1,
+    Idle = 1,
     /// The peer sent its last byte.
     Ended = 2,
     /// The connection broke.
@@ -115,7 +116,7 @@ impl Port {
 
     pub(super) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
-            0 => State::Idle,
+            1 => State::Idle,
             2 => State::Ended,
             3 => State::Broken,
             _ => State::Busy,
