@@ -251,13 +251,11 @@ impl Board {
             return;
         }
         self.sync();
-        self.chip.reset(ResetCause::External);
-        self.event(EventKind::Reset(ResetCause::External));
+        self.reset_chip(ResetCause::External);
         if swclk_low {
             self.chip.with(Id::Dsu, |parts, _| parts.dsu.extend_reset());
         }
-        // 17: an external reset also resets the debug logic.
-        self.cpu.reset(&mut self.chip, true);
+        self.restart_core(ResetCause::External);
         self.serve();
     }
 
@@ -364,10 +362,27 @@ impl Board {
 
     /// The chip goes through a reset and the core starts anew.
     fn reset(&mut self, cause: ResetCause) {
+        self.reset_chip(cause);
+        self.restart_core(cause);
+        self.serve();
+    }
+
+    fn reset_chip(&mut self, cause: ResetCause) {
         self.chip.reset(cause);
         self.event(EventKind::Reset(cause));
-        self.cpu.reset(&mut self.chip, cause.is_supply());
-        self.serve();
+        // The lines fall before the core leaves reset, or it would take them for pending.
+        self.drive_interrupts();
+    }
+
+    /// 17: supply and external resets also reset the debug logic.
+    fn restart_core(&mut self, cause: ResetCause) {
+        self.cpu.reset(&mut self.chip, cause.is_supply() || cause == ResetCause::External);
+    }
+
+    fn drive_interrupts(&mut self) {
+        for (line, level) in self.chip.take_irq_changes() {
+            self.cpu.set_irq(line, level);
+        }
     }
 
     /// Does what the chip asked for.
@@ -385,9 +400,7 @@ impl Board {
             for undefined in self.cpu.take_undefined() {
                 self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
             }
-            for (line, level) in self.chip.take_irq_changes() {
-                self.cpu.set_irq(line, level);
-            }
+            self.drive_interrupts();
             if self.chip.parts.dsu.take_release() {
                 self.cpu.reset(&mut self.chip, false);
             }
@@ -399,9 +412,8 @@ impl Board {
             self.watch_flash();
             match cause {
                 Some(cause) => {
-                    self.chip.reset(cause);
-                    self.event(EventKind::Reset(cause));
-                    self.cpu.reset(&mut self.chip, cause.is_supply());
+                    self.reset_chip(cause);
+                    self.restart_core(cause);
                 }
                 None if !self.chip.shared.signals.attention => return,
                 None => {}

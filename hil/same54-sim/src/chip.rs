@@ -252,6 +252,13 @@ impl Chip {
             self.deadline = next;
             self.shared.signals.attention = true;
         }
+        if std::mem::take(&mut self.shared.signals.access_error) {
+            let place = &SLOTS[slot];
+            if place.bit != NO_BIT {
+                self.parts.pac.access_error(place.bridge, place.bit);
+                self.settle(Id::Pac);
+            }
+        }
         let changed = irqs ^ self.irqs[slot];
         if changed != 0 {
             self.irqs[slot] = irqs;
@@ -293,10 +300,15 @@ impl Chip {
         self.deadline.min(self.link_event())
     }
 
+    /// Whether a block needs [`advance`](Self::advance) now. Does not ask the cable, which may be slow to answer.
+    pub(crate) fn is_due(&self) -> bool {
+        self.deadline <= self.now()
+    }
+
     /// Lets everything happen that is due by now.
     pub(crate) fn advance(&mut self) {
         let now = self.now();
-        if self.deadline <= now {
+        if self.is_due() {
             for slot in SLOTS {
                 if self.next_events[slot.id as usize] <= now {
                     self.with(slot.id, |parts, cx| parts.get(slot.id).advance(cx));

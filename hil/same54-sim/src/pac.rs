@@ -1,7 +1,8 @@
 //! PAC: peripheral access controller (SAM D5x/E5x datasheet, 27).
 //!
 //! Fidelity: write protection per peripheral (clear, set, set and lock), status and error flags with their interrupt
-//! are modelled; a protected write is dropped. That it raises no bus error is assumed. AHB slave errors are absent.
+//! are modelled; a protected write is dropped, as is a write during synchronisation of the RTC. That neither raises a bus
+//! error is assumed. Flags for unimplemented registers and AHB slave errors are absent.
 
 use armv7m::Size;
 

@@ -154,8 +154,8 @@ pub(crate) struct Signals {
     pub(crate) stale_code: Vec<Range<u32>>,
     /// Accesses to registers that the model does not have.
     pub(crate) unmodelled: Vec<Unmodelled>,
-    /// The access ends in a bus error.
-    pub(crate) bus_error: bool,
+    /// The access was an error that PAC flags (27.5.2.3), for example a write during synchronisation.
+    pub(crate) access_error: bool,
     /// The clock tree changed.
     pub(crate) clocks_dirty: bool,
 }

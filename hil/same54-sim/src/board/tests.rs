@@ -385,3 +385,77 @@ fn the_serial_number_words_do_not_change() {
     assert_eq!(serial, [0x0080_61FC, 0x0080_6010, 0x0080_6014, 0x0080_6018].map(|addr| word(&mut board, addr)));
     assert!(serial.iter().any(|word| *word != u32::MAX));
 }
+
+#[test]
+fn an_interrupt_that_a_reset_ended_is_not_pending_afterwards() {
+    let mut board = counting();
+    // TRNG data ready raises line 131 (NVIC_ISPR4 bit 3).
+    let mask = word(&mut board, 0x4000_081C);
+    set(&mut board, 0x4000_081C, mask | 1 << 10);
+    board.debug_write(0x4200_2809, Size::Byte, 1).expect("TRNG");
+    board.debug_write(0x4200_2800, Size::Byte, 2).expect("TRNG");
+    board.run_until(millis(1));
+    assert_eq!(word(&mut board, 0xE000_E210) & 8, 8);
+    set(&mut board, AIRCR, 0x05FA_0004);
+    board.run_until(millis(2));
+    assert_eq!(word(&mut board, 0xE000_E210) & 8, 0);
+}
+
+#[test]
+fn a_brown_out_resets_the_chip_only_while_its_detector_is_on() {
+    let mut board = counting();
+    assert!(!board.brown_out(), "the delivered fuses leave it off");
+    set(&mut board, 0x4000_1810, 0x001C_0206);
+    assert!(board.brown_out());
+    assert_eq!(word(&mut board, RCAUSE) & 0xFF, 1 << 2);
+}
+
+#[test]
+fn the_core_waits_while_the_serial_memory_answers() {
+    let mut board = counting();
+    set(&mut board, DHCSR, 0xA05F_0003);
+    set(&mut board, 0x4200_3404, 1);
+    set(&mut board, 0x4200_3408, 3 << 8);
+    set(&mut board, 0x4200_3400, 2);
+    set(&mut board, 0x4200_3434, 0x9F);
+    set(&mut board, 0x4200_3438, 1 << 4 | 1 << 7);
+    let before = board.now();
+    assert_eq!(word(&mut board, 0x0400_0000) & 0x00FF_FFFF, 0x19_BA20);
+    // 8 and 32 clocks of 12 MHz.
+    assert_eq!(board.now() - before, Duration::from_nanos(666 + 2_666));
+}
+
+#[test]
+fn a_cut_in_a_nor_program_leaves_the_rest_of_the_array_alone() {
+    let mut board = counting();
+    set(&mut board, DHCSR, 0xA05F_0003);
+    board.cut_power_in_flash_operation(0, 100);
+    set(&mut board, 0x4200_3404, 1);
+    set(&mut board, 0x4200_3400, 2);
+    set(&mut board, 0x4200_3434, 0x06);
+    set(&mut board, 0x4200_3438, 2 << 12 | 1 << 4);
+    set(&mut board, 0x4200_3434, 0x02);
+    set(&mut board, 0x4200_3438, 3 << 12 | 1 << 4 | 1 << 5 | 1 << 7);
+    for n in 0..16 {
+        set(&mut board, 0x0400_1000 + 4 * n, 0);
+    }
+    set(&mut board, 0x4200_3400, 1 << 24 | 2);
+    let started = board.now();
+    board.run_until(started + Duration::from_millis(5));
+    assert!(!board.is_powered());
+    let torn = Some("NOR program of 64 bytes at 0x00001000".to_string());
+    assert!(kinds(&mut board).contains(&EventKind::PowerOff { torn }));
+    assert_eq!(board.nor(0x1040, 192), [0xFF; 192]);
+    assert_eq!(board.nor(0x0F00, 256), [0xFF; 256]);
+}
+
+#[test]
+fn a_chip_without_cable_or_program_does_not_hold_time_still() {
+    let mut board = Board::new(config(true));
+    board.run_until(millis(1));
+    assert_eq!(board.now(), millis(1));
+    board.power_on();
+    board.set_nreset(true, false);
+    board.run_until(millis(2));
+    assert_eq!((board.now(), board.instructions()), (millis(2), 0));
+}

@@ -257,6 +257,7 @@ impl Rtc {
     fn synchronise(&mut self, bit: u32, what: &str, cx: &mut Context<'_>) -> bool {
         let slot = &mut self.busy[bit.trailing_zeros() as usize];
         if *slot > cx.now {
+            cx.signals.access_error = true;
             cx.violation(format!("RTC.{what} written while SYNCBUSY: the write is dropped"));
             return false;
         }
