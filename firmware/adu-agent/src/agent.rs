@@ -62,7 +62,8 @@ impl<'a> Config<'a> {
     }
 
     fn is_sound(&self) -> bool {
-        let fits = |text: &str| (1..=64).contains(&text.len());
+        let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        let fits = |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(is_plain);
         self.properties.len() <= 3
             && self.compatibility().all(|(name, value)| fits(name) && fits(value))
             && fits(self.agent_version)
@@ -155,7 +156,8 @@ pub enum DocumentError {
     NoVersion,
 }
 
-/// The configuration has more than five properties, an empty text, or one longer than 64 bytes.
+/// The configuration has more than five properties, an empty text, one longer than 64 bytes, or one with control
+/// characters, quotes or backslashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigError;
 

@@ -126,6 +126,8 @@ fn a_configuration_that_cannot_be_reported_is_refused() {
     for config in [
         Config { manufacturer: "", ..config("1") },
         Config { model: long, ..config("1") },
+        Config { model: "a\"b", ..config("1") },
+        Config { model: "a\nb", ..config("1") },
         Config { properties: many, ..config("1") },
     ] {
         assert!(Agent::new(config, State::default(), Boot::Confirmed).is_err());
@@ -165,6 +167,28 @@ fn a_refused_manifest_is_reported_with_all_its_steps() {
     let steps = &report(&done)["agent"]["lastInstallResult"]["stepResults"];
     let expected = json!({"resultCode": 0, "extendedResultCode": Code::ReferenceStep as i32, "resultDetails": ""});
     assert_eq!(*steps, json!({"step_0": expected, "step_1": expected}));
+}
+
+#[test]
+fn the_longest_report_fits() {
+    let mut long = manifest("2.0.0");
+    for member in ["provider", "name", "version"] {
+        long["updateId"][member] = "x".repeat(64).into();
+    }
+    let mut device = Device::start("2.0.0", Boot::Confirmed);
+    device.connect(1, &service_of("w1", &long));
+
+    let step = long["instructions"]["steps"][0].clone();
+    long["instructions"]["steps"] = vec![step; 10].into();
+    long["compatibility"] = json!([{"model": "y".repeat(300)}]);
+    let mut service = service_of(&"\u{1}".repeat(48), &long);
+    service["workflow"]["retryTimestamp"] = "\u{2}".repeat(40).into();
+    let done = device.connect(i64::MAX, &service);
+    let agent = &report(&done)["agent"];
+    assert_eq!(agent["lastInstallResult"]["stepResults"].as_object().unwrap().len(), 10);
+    assert_eq!(agent["lastInstallResult"]["resultDetails"].as_str().unwrap().len(), 80);
+    assert_eq!(agent["workflow"]["id"], "\u{1}".repeat(48));
+    assert!(agent["installedUpdateId"].as_str().unwrap().len() > 200);
 }
 
 #[test]
