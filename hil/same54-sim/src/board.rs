@@ -490,4 +490,6 @@ impl Board {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
