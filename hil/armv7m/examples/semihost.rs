@@ -1,7 +1,7 @@
 //! Runs a bare-metal ELF file that prints and exits by semihosting, and reports the simulator's speed:
 //! `cargo run --release -p armv7m --example semihost -- program.elf [file for SYS_WRITE]`.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/core/support.rs"]
 mod support;
 
 use std::time::Instant;

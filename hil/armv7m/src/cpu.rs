@@ -90,9 +90,6 @@ impl Cpu {
     pub fn reset<B: Bus>(&mut self, bus: &mut B, power_on: bool) {
         self.core.reset(bus, power_on);
         self.show_breakpoints();
-        if self.core.debug.control & crate::debug::dhcsr::C_HALT != 0 {
-            self.core.halt(dfsr::HALTED);
-        }
         self.core.catch(crate::debug::demcr::VC_CORERESET);
     }
 

@@ -182,7 +182,7 @@ impl Core {
 
     fn scs_read(&mut self, offset: u32, debugger: bool) -> u32 {
         match offset {
-            0x004 => (u32::from(self.nvic.lines()) + 31) / 32 - u32::from(self.nvic.lines() > 0),
+            0x004 => u32::from(self.nvic.lines()).div_ceil(32).saturating_sub(1),
             0x008 => self.scb.actlr,
             0x010..0x020 => {
                 self.advance_systick();

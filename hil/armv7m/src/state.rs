@@ -244,6 +244,9 @@ impl Core {
             fresh.debug = self.debug.clone();
             fresh.debug.halted = false;
             fresh.debug.watch_hit = false;
+            // A system reset leaves DHCSR alone but for C_HALT; halting on reset is what VC_CORERESET is for (TI
+            // SLAU356, 2.4.7.1, of the same core). A debugger resets a halted core to let it run.
+            fresh.debug.control &= !crate::debug::dhcsr::C_HALT;
             fresh.fpb = self.fpb.clone();
             fresh.dwt = self.dwt.clone();
         }

@@ -26,7 +26,7 @@ pub(super) fn execute(core: &mut Core, op: &Op) {
         }
         Kind::Parallel => parallel(core, op.d, op.imm, n, m),
         Kind::Sel => {
-            let mask = (0..4).fold(0, |mask, i| mask | (core.ge >> i & 1) * (0xFF << (8 * i)));
+            let mask = (0..4).fold(0, |mask, i| mask | ((core.ge >> i & 1) * (0xFF << (8 * i))));
             n & mask | m & !mask
         }
         Kind::Saturating => {

@@ -127,21 +127,21 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         Kind::LslI => r!(a) = r!(c) << (op.imm & 31),
         Kind::LslIS => {
             let value = r!(c);
-            core.c = value >> (32 - op.imm & 31) & 1 != 0;
+            core.c = value >> ((32 - op.imm) & 31) & 1 != 0;
             core.set_nz(value << (op.imm & 31));
             r!(a) = value << (op.imm & 31);
         }
         Kind::LsrI => r!(a) = r!(c) >> (op.imm & 31),
         Kind::LsrIS => {
             let value = r!(c);
-            core.c = value >> (op.imm - 1 & 31) & 1 != 0;
+            core.c = value >> ((op.imm - 1) & 31) & 1 != 0;
             core.set_nz(value >> (op.imm & 31));
             r!(a) = value >> (op.imm & 31);
         }
         Kind::AsrI => r!(a) = ((r!(c) as i32) >> (op.imm & 31)) as u32,
         Kind::AsrIS => {
             let value = r!(c);
-            core.c = value >> (op.imm - 1 & 31) & 1 != 0;
+            core.c = value >> ((op.imm - 1) & 31) & 1 != 0;
             let result = ((value as i32) >> (op.imm & 31)) as u32;
             core.set_nz(result);
             r!(a) = result;

@@ -4,7 +4,7 @@
     tests/data/record.py [SEED [INTEGER_LINES [FLOAT_LINES]]] > tests/data/instructions.txt
 
 Needs llvm-mc, ld.lld (or rust-lld as LLD) and qemu-system-arm. Each line is a number, an encoding, its disassembly
-and the registers that it changes. The inputs are a function of the number, which tests/recorded.rs computes as well.
+and the registers that it changes. The inputs are a function of the number, which tests/core/recorded.rs computes as well.
 Left out are instructions that fault, that are UNPREDICTABLE, or that touch memory, SP, LR or PC.
 """
 import os

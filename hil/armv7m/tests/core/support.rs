@@ -1,5 +1,5 @@
 //! A small machine around the core: flash, RAM and a little device space; and a semihosting host.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, reason = "examples/semihost.rs uses it too, each its part")]
 
 use armv7m::{Bus, BusFault, Config, Cpu, Cycle, Size, Stop};
 use object::{Object, ObjectSegment};
@@ -76,6 +76,13 @@ impl Machine {
             }
         }
         assert!(file.segments().next().is_some_and(|segment| segment.size() > 0));
+    }
+
+    /// The bytes of the segment that runs in RAM, which `load_elf` put into flash.
+    pub fn flash_copy_of_ram(&self, elf: &[u8]) -> Vec<u8> {
+        let file = object::File::parse(elf).expect("an ELF file");
+        let segment = file.segments().find(|segment| segment.address() >= u64::from(RAM));
+        segment.map_or_else(Vec::new, |segment| segment.data().expect("segment data").to_vec())
     }
 
     #[cold]

@@ -1,11 +1,10 @@
 //! Random instructions against what QEMU's Cortex-M4 made of them (tests/data/record.py).
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use armv7m::{Cpu, Size, Stop};
-use support::{Machine, same54};
+
+use crate::support::{Machine, same54};
 
 const INTERESTING: [u32; 10] = [0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x7FFF_8000, 0x8000, 0xFFFF, 0x80, 0x7F];
 const FLOATS: [u32; 18] = [
@@ -104,7 +103,7 @@ fn random_instructions_change_the_registers_that_they_change_in_qemu() {
     assert!(cpu.is_halted());
     cpu.debug_write(&mut machine, 0xE000_ED88, Size::Word, 0xF << 20).expect("CPACR");
 
-    let text = include_str!("data/instructions.txt");
+    let text = include_str!("../data/instructions.txt");
     let mut wrong = Vec::new();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     for line in lines {
