@@ -21,7 +21,7 @@ struct Walk<'a> {
     name: &'static str,
     /// The device at the start.
     device: Device,
-    /// Images that may run after a cut.
+    /// Images that may run after a cut; the first is the confirmed one.
     images: &'a [&'a [u8]],
     /// Whether an image on trial confirms itself.
     confirms: bool,
@@ -46,6 +46,10 @@ impl Walk<'_> {
             );
             let state = device.state();
             assert!(state.counter <= image.counter, "{what}: security counter ahead of the running image");
+            assert!(
+                trial.is_some() || device.confirmations > 0 || device.slot_holds(self.images[0]),
+                "{what}: the new image counts as confirmed and never confirmed itself"
+            );
             match trial {
                 Some(_) if self.confirms => device.confirm(),
                 Some(_) => {}

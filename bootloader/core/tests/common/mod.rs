@@ -47,6 +47,8 @@ pub struct Device {
     pub nor: SimNor,
     pub supply: Supply,
     pub watchdog_reset: bool,
+    /// How often the application has confirmed itself.
+    pub confirmations: u32,
 }
 
 impl Device {
@@ -55,7 +57,7 @@ impl Device {
         let supply = Supply::steady();
         let mut nor = SimNor::erased(STORE.len as usize, &supply);
         assert!(Store::format(&mut nor, STORE).is_ok());
-        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false }
+        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false, confirmations: 0 }
     }
 
     /// The device that a programmer has given `image`, after its first start.
@@ -73,6 +75,7 @@ impl Device {
             nor: self.nor.powered_by(&supply),
             supply,
             watchdog_reset: self.watchdog_reset,
+            confirmations: self.confirmations,
         }
     }
 
@@ -98,6 +101,7 @@ impl Device {
 
     /// What the application does first when it is well.
     pub fn confirm(&mut self) {
+        self.confirmations += 1;
         let mut record = BootRecord::open(&mut self.nvm);
         let confirmed = record.confirm();
         assert!(confirmed.is_ok() || !self.supply.is_on());
