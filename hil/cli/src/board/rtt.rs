@@ -327,3 +327,183 @@ fn decode_defmt(table: &Table, locations: &BTreeMap<u64, LogLocation>, bytes: &[
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::test_elf::TestElf;
+
+    const BLOCK: u32 = 0x2000_0010;
+    const RING: u32 = 0x2000_0100;
+    const RING_SIZE: u32 = 32;
+
+    /// 4 KB of RAM with a program that logs text.
+    struct Target {
+        ram: Vec<u8>,
+        reachable: bool,
+    }
+
+    impl TargetMemory for Target {
+        fn read(&mut self, addr: u32, bytes: &mut [u8]) -> bool {
+            let at = (addr - 0x2000_0000) as usize;
+            bytes.copy_from_slice(&self.ram[at..at + bytes.len()]);
+            self.reachable
+        }
+
+        fn write_word(&mut self, addr: u32, value: u32) -> bool {
+            let at = (addr - 0x2000_0000) as usize;
+            self.ram[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            self.reachable
+        }
+    }
+
+    impl Target {
+        fn new() -> Self {
+            Self { ram: vec![0xA5; 4096], reachable: true }
+        }
+
+        fn word(&mut self, offset: usize) -> u32 {
+            let mut bytes = [0; 4];
+            self.read(BLOCK + offset as u32, &mut bytes);
+            u32::from_le_bytes(bytes)
+        }
+
+        /// What start-up code does.
+        fn start(&mut self) {
+            let at = (BLOCK - 0x2000_0000) as usize;
+            self.ram[at..at + 16].copy_from_slice(ID);
+            for (offset, value) in [
+                (16, 1),
+                (20, 0),
+                (24, 0),
+                (BUFFER, RING),
+                (BUFFER_SIZE, RING_SIZE),
+                (WRITE_OFFSET, 0),
+                (READ_OFFSET, 0),
+                (FLAGS, 0),
+            ] {
+                self.write_word(BLOCK + offset as u32, value);
+            }
+        }
+
+        fn log(&mut self, text: &str) {
+            for byte in text.bytes() {
+                let write = self.word(WRITE_OFFSET);
+                self.ram[(RING - 0x2000_0000 + write) as usize] = byte;
+                let next = (write + 1) % RING_SIZE;
+                assert_ne!(next, self.word(READ_OFFSET), "the buffer is full");
+                self.write_word(BLOCK + WRITE_OFFSET as u32, next);
+            }
+        }
+    }
+
+    fn reader() -> LogReader {
+        let mut elf = TestElf::program(&[0xE7FE]);
+        let data = elf.section(".data", BLOCK, true, &[0; 48]);
+        elf.symbol("_SEGGER_RTT", BLOCK, 48, 1, data);
+        LogReader::new(&elf.build()).unwrap()
+    }
+
+    fn texts(lines: Vec<LogLine>) -> Vec<String> {
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn lines_arrive_whole_and_in_order_around_the_end_of_the_ring() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        target.start();
+        for round in 0..20 {
+            target.log(&format!("line {round}\npart "));
+            assert_eq!(
+                texts(reader.poll(&mut target)),
+                [if round == 0 { "line 0".into() } else { format!("part line {round}") }]
+            );
+        }
+    }
+
+    #[test]
+    fn the_program_is_told_not_to_drop_lines() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        target.start();
+        assert!(reader.poll(&mut target).is_empty());
+        assert_eq!(target.word(FLAGS) & MODE, BLOCK_IF_FULL);
+    }
+
+    #[test]
+    fn a_reset_ends_a_line_that_was_cut_and_logging_goes_on() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        target.start();
+        target.log("before\ncut he");
+        assert_eq!(texts(reader.poll(&mut target)), ["before"]);
+        target.start();
+        target.log("after\n");
+        assert_eq!(texts(reader.poll(&mut target)), ["after"]);
+        assert_eq!(target.word(FLAGS) & MODE, BLOCK_IF_FULL, "start-up had reset it");
+    }
+
+    #[test]
+    fn rubbish_where_the_block_should_be_is_left_alone() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        let before = target.ram.clone();
+        assert!(reader.poll(&mut target).is_empty());
+        assert!(target.ram == before);
+        // The mark alone is not enough: another program's data may follow it.
+        target.start();
+        for (offset, value) in
+            [(BUFFER_SIZE, 0), (BUFFER_SIZE, u32::MAX), (WRITE_OFFSET, RING_SIZE), (BUFFER, 0), (16, 1000)]
+        {
+            target.start();
+            target.write_word(BLOCK + offset as u32, value);
+            let before = target.ram.clone();
+            assert!(reader.poll(&mut target).is_empty(), "{value} at {offset}");
+            assert!(target.ram == before, "{value} at {offset}");
+        }
+    }
+
+    #[test]
+    fn forgetting_wipes_the_mark_of_an_earlier_program() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        target.start();
+        target.log("old\n");
+        reader.forget(&mut target);
+        assert!(reader.poll(&mut target).is_empty());
+        target.start();
+        target.log("new\n");
+        assert_eq!(texts(reader.poll(&mut target)), ["new"]);
+    }
+
+    #[test]
+    fn without_an_answer_there_are_no_lines() {
+        let (mut target, mut reader) = (Target::new(), reader());
+        target.start();
+        target.log("unheard\n");
+        target.reachable = false;
+        assert!(reader.poll(&mut target).is_empty());
+    }
+
+    #[test]
+    fn a_program_without_rtt_never_logs() {
+        let mut reader = LogReader::new(&TestElf::program(&[0xE7FE]).build()).unwrap();
+        assert_eq!(reader.control_block(), None);
+        assert!(reader.poll(&mut Target::new()).is_empty());
+    }
+
+    #[test]
+    fn a_virtual_board_is_read_at_any_address_and_length() {
+        let mut board = Board::new(same54_sim::BoardConfig { seed: 1, flash_timing: false });
+        assert!(!board.read(0x2000_0000, &mut [0]), "no supply");
+        board.power_on();
+        for i in 0..16 {
+            assert!(board.write_word(0x2000_0000 + 4 * i, 0x0302_0100 + 0x0404_0404 * i));
+        }
+        for start in 0..8_u32 {
+            for len in 0..20 {
+                let mut bytes = vec![0; len];
+                assert!(TargetMemory::read(&mut board, 0x2000_0000 + start, &mut bytes));
+                let expected: Vec<u8> = (start as u8..).take(len).collect();
+                assert_eq!(bytes, expected, "{len} bytes from {start}");
+            }
+        }
+        assert!(!TargetMemory::read(&mut board, 0x9000_0000, &mut [0]));
+    }
+}

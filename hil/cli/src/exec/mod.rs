@@ -7,6 +7,10 @@
 mod fault;
 mod program;
 mod run;
+#[cfg(test)]
+pub(crate) mod test_elf;
+#[cfg(test)]
+mod tests;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -79,6 +79,12 @@ impl Runner {
         Ok(Self { board, log: LogReader::new(program.elf())? })
     }
 
+    /// The board.
+    #[cfg(test)]
+    pub fn board(&self) -> &BoardSession {
+        &self.board
+    }
+
     /// Resets the board and runs the program until it ends or `timeout` of the board's time is over.
     pub fn run(
         &mut self,
@@ -115,13 +121,14 @@ impl Runner {
                 CoreStatus::Running | CoreStatus::Sleeping | CoreStatus::Unknown => {}
                 CoreStatus::LockedUp => break,
                 CoreStatus::Halted(_) => {
-                    let at_main = pc(&mut core)? == main;
-                    core.clear_hw_breakpoint(u64::from(main)).map_err(debug("clearing a breakpoint"))?;
-                    if at_main {
+                    if pc(&mut core)? == main {
                         // No lines yet, but the reader makes the channel lossless.
                         let _ = self.log.poll(&mut core);
+                        // Resume before the breakpoint goes: probe-rs would take an instruction that does not move
+                        // the program counter for a BKPT and skip it.
                         core.run().map_err(debug("starting the program"))?;
                     }
+                    core.clear_hw_breakpoint(u64::from(main)).map_err(debug("clearing a breakpoint"))?;
                     return Ok(());
                 }
             }
