@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use object::{Architecture, Object, ObjectSegment};
+use object::read::elf::{ProgramHeader as _, SectionHeader as _};
+use object::{Architecture, Object, ObjectSection, SectionFlags, SectionKind, elf};
 
 use crate::error::Error;
 
@@ -40,13 +41,23 @@ impl Program {
         let artifact = |why: &str| Error::Artifact { path: self.path.clone(), why: why.to_owned() };
         let file = object::read::elf::ElfFile32::<object::Endianness>::parse(&*self.elf)
             .map_err(|_| artifact("not a 32-bit ELF file"))?;
+        let endian = file.endian();
         let mut pieces = Vec::new();
-        for segment in file.segments() {
-            let endian = file.endian();
-            let header = segment.elf_program_header();
-            let data = segment.data().map_err(|_| artifact("a segment lies outside the file"))?;
-            if !data.is_empty() {
-                pieces.push((header.p_paddr.get(endian), data));
+        // By section: a segment may begin with the ELF headers, which belong into no flash.
+        for section in file.sections().filter(|section| section.size() > 0) {
+            let SectionFlags::Elf { sh_flags, .. } = section.flags() else { continue };
+            if sh_flags.0 & elf::SHF_ALLOC.0 == 0 || section.kind() == SectionKind::UninitializedData {
+                continue;
+            }
+            let at = section.elf_section_header().sh_offset(endian);
+            let load = file.elf_program_headers().iter().find_map(|segment| {
+                let from = segment.p_offset(endian);
+                let inside = segment.p_type(endian) == elf::PT_LOAD && (from..from + segment.p_filesz(endian)).contains(&at);
+                inside.then(|| segment.p_paddr(endian) + (at - from))
+            });
+            let data = section.data().map_err(|_| artifact("a section lies outside the file"))?;
+            if let Some(load) = load {
+                pieces.push((load, data));
             }
         }
         pieces.sort_by_key(|(addr, _)| *addr);

@@ -93,7 +93,7 @@ fn program(name: &'static str, program: &Program) -> Result<ProgramSize, Error> 
 }
 
 fn is_allocated(flags: SectionFlags) -> bool {
-    matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(elf::SHF_ALLOC) != 0)
+    matches!(flags, SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & elf::SHF_ALLOC.0 != 0)
 }
 
 /// The crate that a symbol belongs to: the first path segment of its demangled name, also of `<Type as Trait>::f`.

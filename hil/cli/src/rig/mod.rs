@@ -14,7 +14,7 @@ use std::time::{Duration, Instant as WallInstant};
 use armv7m::Size;
 use hub::{Cloud, CloudConfig, Endpoint, Enrolment, Keys};
 use same54_sim::{Board, BoardConfig, EventKind as BoardEvent, RunStop};
-use sim_base::{EthernetLink as _, Instant, Rng};
+use sim_base::{Instant, Rng};
 use sim_lan::{Lan, LanConfig, SharedLan};
 use update_image::layout;
 
@@ -101,18 +101,17 @@ impl Rig {
             lan.host(name, ip);
         }
         let mut cloud = Cloud::new(CloudConfig {
-            seed: rng.fork("cloud").next_u64(),
-            epoch_utc_seconds: EPOCH,
             hub_host: HUB_HOST.to_owned(),
             dps_host: DPS_HOST.to_owned(),
             file_host: FILE_HOST.to_owned(),
-            keys: Keys::fixtures(),
+            id_scope: ID_SCOPE.to_owned(),
+            ..CloudConfig::new(rng.fork("cloud").next_u64(), EPOCH)
         })
         .map_err(|why| Error::Hub(why.to_string()))?;
         let mut device_key = [0; 32];
         rng.fork("device key").fill(&mut device_key);
         cloud
-            .enroll(Enrolment::symmetric(ID_SCOPE, DEVICE, &device_key))
+            .enroll(Enrolment::symmetric(DEVICE, device_key))
             .map_err(|why| Error::Hub(why.to_string()))?;
         let cloud = Arc::new(Mutex::new(cloud));
         for (ip, port, endpoint) in
@@ -121,7 +120,8 @@ impl Rig {
             lan.listen(ip, port, Box::new(CloudPort::new(Arc::clone(&cloud), endpoint)));
         }
         if let Some(file) = capture {
-            lan.capture(Box::new(std::io::BufWriter::new(file)));
+            // A capture that cannot be written ends with a LAN event that says so.
+            let _ = lan.capture(Box::new(std::io::BufWriter::new(file)));
         }
         let lan = SharedLan::new(lan);
         let mut board = Board::new(BoardConfig { seed: rng.fork("board").next_u64(), flash_timing: false });
@@ -140,7 +140,7 @@ impl Rig {
             .iter()
             .map(|(version, elf)| Ok((version.clone(), LogReader::new(elf)?)))
             .collect::<Result<_, Error>>()?;
-        let mut rig = Self {
+        let rig = Self {
             session,
             board,
             lan,
@@ -163,6 +163,7 @@ impl Rig {
     /// Resets the board and lets it run.
     pub fn start(&mut self) -> Result<(), Error> {
         self.session.reset()?;
+        { let mut b = self.board(); eprintln!("DBG halted {} sleeping {} locked {} pc {:#x} sp {:#x} dhcsr {:#x?} v0 {:#x?} {:#x?} instr {}", b.is_halted(), b.is_sleeping(), b.is_locked_up(), b.register(15), b.register(13), b.debug_read(0xE000EDF0, Size::Word), b.debug_read(0, Size::Word), b.debug_read(4, Size::Word), b.instructions()); }
         Ok(())
     }
 
@@ -270,17 +271,20 @@ impl Rig {
     fn collect(&mut self) {
         let from = self.observations.len();
         let now = self.now();
-        for event in self.board().take_events() {
+        let events = self.board().take_events();
+        for event in events {
             if matches!(event.kind, BoardEvent::Frame { .. }) {
                 self.frames += 1;
                 continue;
             }
             self.observations.push(Observation { at: event.at, what: What::Board(event.kind) });
         }
-        for (at, event) in self.lan.lock().take_events() {
+        let events = self.lan.lock().take_events();
+        for (at, event) in events {
             self.observations.push(Observation { at, what: What::Lan(event) });
         }
-        for event in self.cloud().take_events() {
+        let events = self.cloud().take_events();
+        for event in events {
             self.observations.push(Observation { at: event.at, what: What::Cloud(event.kind) });
         }
         self.look_at_program(now);

@@ -64,7 +64,7 @@ impl TcpService for CloudPort {
         }
     }
 
-    fn poll_at(&self, _now: Instant) -> Instant {
+    fn poll_at(&self) -> Instant {
         self.cloud().poll_at()
     }
 }

@@ -62,8 +62,8 @@ pub enum ImageFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DownloadFault {
-    /// One bit at a seeded offset differs from the image.
-    FlipBit,
+    /// One byte at a seeded offset differs from the image.
+    FlipByte,
 }
 
 /// The built-in scenarios.

@@ -95,7 +95,7 @@ fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Er
     if *base != layout::VECTOR_TABLE {
         return Err(Error::Hub(format!("the firmware is linked at {base:#x}, not at {:#x}", layout::VECTOR_TABLE)));
     }
-    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test.key.pem")).map_err(|why| Error::Hub(why.to_string()))?;
+    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test-only.pem")).map_err(|why| Error::Hub(why.to_string()))?;
     let version = update_image::Version::parse(version).expect("the versions above are well-formed");
     sign::sign(payload, &key, version, 0, BOARD).map_err(|why| Error::Hub(why.to_string()))
 }
@@ -113,7 +113,7 @@ fn run_one(scenario: &Scenario, options: &Options, programs: &Programs, images: 
     let mut failed = false;
     for step in &scenario.steps {
         steps.push(if failed { skipped(*step) } else { context.run(*step)? });
-        failed = steps.last().is_some_and(|step| step.outcome == Outcome::Failed);
+        failed |= steps.last().is_some_and(|step| step.outcome == Outcome::Failed);
     }
     let failure = context.take_failure();
     let rig = context.into_rig();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hub::{DeployOptions, EventKind as Cloud, FileFault, ImportManifest, State};
+use hub::update::Forgery;
+use hub::{DeployOptions, EventKind as Cloud, FileFault, ImportManifest, State, UpdateId};
 use serde_json::Value;
 
 use super::super::context::{Abort, Context};
@@ -19,23 +20,23 @@ pub const FAILED: i64 = 255;
 
 /// Imports the update and deploys it.
 fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
-    let manifest = ImportManifest::single_image("Contoso", "same54-firmware", NEW, MANUFACTURER, MODEL, FILE, NEW, &context.deployed);
-    let image = context.deployed.clone();
+    let id = UpdateId { provider: "Contoso".into(), name: "same54-firmware".into(), version: NEW.into() };
+    let image = &context.deployed;
+    let manifest = ImportManifest::firmware(id, MANUFACTURER, MODEL, FILE, image, "2026-01-01T00:00:00.0000000Z");
+    let offset = context.rng.below(image.len() as u64);
     let fault = context.scenario.faults.download.map(|fault| match fault {
-        DownloadFault::FlipBit => {
-            let offset = context.rng.below(image.len() as u64);
-            FileFault::FlipBit { offset, bit: context.rng.below(8) as u8 }
-        }
+        DownloadFault::FlipByte => FileFault { flip_byte_at: Some(offset), ..FileFault::default() },
     });
+    let forgery = context.scenario.faults.manifest.map(|fault| match fault {
+        ManifestFault::ForgedSignature => Forgery::Signature,
+    });
+    let options = DeployOptions { forgery, ..DeployOptions::default() };
     let now = context.rig.now();
-    let options =
-        DeployOptions { forge_signature: context.scenario.faults.manifest == Some(ManifestFault::ForgedSignature), ..Default::default() };
     let deployed = {
         let mut cloud = context.rig.cloud();
-        let update = cloud.import_update(manifest, vec![(FILE.to_owned(), image)]);
-        let update = update.map_err(|why| Error::Hub(why.to_string()))?;
+        let update = cloud.import_update(&manifest, &[(FILE, image)]).map_err(|why| Error::Hub(why.to_string()))?;
         if let Some(fault) = fault {
-            cloud.set_file_fault(FILE, Some(fault));
+            cloud.set_file_fault(FILE, fault);
         }
         cloud.deploy(now, DEVICE, &update, options).map_err(|why| Error::Hub(why.to_string()))?
     };
@@ -107,8 +108,8 @@ fn ranges(context: &Context<'_>) -> usize {
 
 /// The service's verdict and its sentence.
 pub fn judge(context: &Context<'_>) -> (State, String) {
-    let Some(deployment) = context.deployment.clone() else { return (State::InProgress, "nothing was deployed".to_owned()) };
-    match context.rig.cloud().judge(&deployment) {
+    let Some(deployment) = context.deployment else { return (State::InProgress, "nothing was deployed".to_owned()) };
+    match context.rig.cloud().judge(deployment) {
         Ok(judgement) => (judgement.state, judgement.why),
         Err(why) => (State::InProgress, why.to_string()),
     }
@@ -118,8 +119,8 @@ pub fn judge(context: &Context<'_>) -> (State, String) {
 pub fn workflow_id(context: &Context<'_>) -> String {
     let cloud = context.rig.cloud();
     let twin = cloud.twin(DEVICE);
-    twin.and_then(|twin| twin.desired.pointer("/deviceUpdate/service/workflow/id").and_then(Value::as_str).map(str::to_owned))
-        .unwrap_or_default()
+    let document = twin.map(hub::Twin::document).unwrap_or_default();
+    document.pointer("/desired/deviceUpdate/service/workflow/id").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn acknowledgement(context: &mut Context<'_>) -> Result<i64, Abort> {
