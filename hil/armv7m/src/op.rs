@@ -167,7 +167,7 @@ pub(crate) enum Kind {
     DpReg,
     /// `d` is the shift type with `Op::SETS_FLAGS`; the amount is in Rm.
     ShiftR,
-    /// `d` is [`MemForm`] bits.
+    /// `d` is made of the bits in [`mem_form`].
     MemImm,
     MemReg,
     MemLit,
@@ -204,7 +204,7 @@ pub(crate) enum Kind {
     Rev16,
     Revsh,
     Rbit,
-    /// `d` is [`Extend`], `imm` the rotation, `b` 15 without an addition.
+    /// `d` is one of [`extend`], `imm` the rotation, `b` 15 without an addition.
     Extend,
     Pkhbt,
     Pkhtb,
