@@ -222,3 +222,37 @@ fn hint(number: u32) -> Op {
     };
     Op::new(kind, 0, 0, 0, 0, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_llvm_calls_invalid_is_undefined() {
+        let lines = include_str!("../../tests/data/invalid.txt").lines().filter(|line| !line.starts_with('#'));
+        let number = |hex: &str| u32::from_str_radix(hex, 16).expect("hexadecimal");
+        let encodings = lines.flat_map(|line| match line.split_once('-') {
+            Some((first, last)) => number(first)..=number(last),
+            None => number(line)..=number(line),
+        });
+        for encoding in encodings {
+            let (hw1, hw2) = if encoding >> 16 == 0 { (encoding, 0) } else { (encoding >> 16, encoding) };
+            let op = decode(hw1 as u16, hw2 as u16, 0, 0);
+            assert_eq!((op.kind, op.imm), (Kind::Undefined, encoding), "{encoding:#x}");
+        }
+    }
+
+    #[test]
+    fn every_encoding_decodes_to_registers_that_exist() {
+        let mut rng = 1u32;
+        for _ in 0..200_000 {
+            rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (hw1, hw2) = ((rng >> 16) as u16, rng.rotate_left(7) as u16);
+            let op = decode(hw1, hw2, 0x100, 0);
+            let most = if op.kind as u8 >= Kind::Vadd as u8 { 32 } else { 15 };
+            assert!(op.a <= most && op.b <= most, "{hw1:04x} {hw2:04x}: {op:?}");
+            assert!(op.len == 2 || op.len == 4);
+            assert!(op.cost > 0, "{op:?}");
+        }
+    }
+}
