@@ -163,7 +163,6 @@ impl Rig {
     /// Resets the board and lets it run.
     pub fn start(&mut self) -> Result<(), Error> {
         self.session.reset()?;
-        { let mut b = self.board(); eprintln!("DBG halted {} sleeping {} locked {} pc {:#x} sp {:#x} dhcsr {:#x?} v0 {:#x?} {:#x?} instr {}", b.is_halted(), b.is_sleeping(), b.is_locked_up(), b.register(15), b.register(13), b.debug_read(0xE000EDF0, Size::Word), b.debug_read(0, Size::Word), b.debug_read(4, Size::Word), b.instructions()); }
         Ok(())
     }
 

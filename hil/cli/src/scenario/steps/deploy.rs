@@ -49,9 +49,17 @@ pub fn deployment(context: &mut Context<'_>) -> Result<(), Abort> {
     context.expect("desired properties sent", Duration::from_secs(10), |seen| {
         matches!(seen.what, What::Cloud(Cloud::DesiredSent { .. })).then_some(())
     })?;
-    let code = acknowledgement(context)?;
+    // One patch may carry both.
+    let (mut code, mut agent) = (None, None);
+    let (code, agent) = context.expect("acknowledgement and state 6", Duration::from_secs(60), |seen| {
+        if let What::Cloud(Cloud::Reported { patch, .. }) = &seen.what {
+            code = code.or(patch.pointer("/deviceUpdate/service/ac").and_then(Value::as_i64));
+            let reported = patch.pointer("/deviceUpdate/agent").filter(|agent| agent["state"] == IN_PROGRESS);
+            agent = agent.take().or(reported.cloned());
+        }
+        code.zip(agent.clone())
+    })?;
     context.check_eq("acknowledgement of deviceUpdate.service", 200, code)?;
-    let agent = agent_report(context, "state 6", |agent| agent["state"] == IN_PROGRESS)?;
     context.check_eq("agent's state", IN_PROGRESS, agent["state"].as_i64().unwrap_or(-1))?;
     let workflow = agent["workflow"]["id"].as_str().unwrap_or("none").to_owned();
     let expected = workflow_id(context);
@@ -69,7 +77,7 @@ pub fn manifest_refused(context: &mut Context<'_>) -> Result<(), Abort> {
 
 /// Waits for the report of a failed deployment, checks it, and that the service judges it so.
 pub fn refusal(context: &mut Context<'_>, what: &str, limit: Duration) -> Result<(), Abort> {
-    let agent = agent_report_within(context, what, limit, |agent| agent["state"] == FAILED)?;
+    let agent = agent_report(context, what, limit, |agent| agent["state"] == FAILED)?;
     context.check_eq("agent's state", FAILED, agent["state"].as_i64().unwrap_or(-1))?;
     let result = &agent["lastInstallResult"];
     let code = result["resultCode"].as_i64().unwrap_or(1);
@@ -123,19 +131,8 @@ pub fn workflow_id(context: &Context<'_>) -> String {
     document.pointer("/desired/deviceUpdate/service/workflow/id").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn acknowledgement(context: &mut Context<'_>) -> Result<i64, Abort> {
-    Ok(context.expect("acknowledgement of the deployment", Duration::from_secs(60), |seen| match &seen.what {
-        What::Cloud(Cloud::Reported { patch, .. }) => patch.pointer("/deviceUpdate/service/ac").and_then(Value::as_i64),
-        _ => None,
-    })?)
-}
-
-fn agent_report(context: &mut Context<'_>, what: &str, test: impl Fn(&Value) -> bool) -> Result<Value, Abort> {
-    agent_report_within(context, what, Duration::from_secs(60), test)
-}
-
 /// Waits for a report of `deviceUpdate.agent` that passes `test`.
-pub fn agent_report_within(
+pub fn agent_report(
     context: &mut Context<'_>,
     what: &str,
     limit: Duration,

@@ -68,16 +68,21 @@ pub fn cloud(context: &mut Context<'_>) -> Result<(), Abort> {
     })?;
     let known = model.starts_with(MODEL_ID) || model.starts_with("dtmi:azure:iot:deviceUpdateModel;");
     context.check("model announced in CONNECT", "a Device Update model", &model, known)?;
-    context.expect("twin read", Duration::from_secs(30), |seen| {
-        matches!(seen.what, What::Cloud(Cloud::TwinRead { .. })).then_some(())
+    // The two may come in either order.
+    let (mut read, mut startup) = (false, None);
+    let patch = context.expect("twin read and startup report", Duration::from_secs(30), |seen| {
+        match &seen.what {
+            What::Cloud(Cloud::TwinRead { .. }) => read = true,
+            What::Cloud(Cloud::Reported { patch, .. })
+                if patch.pointer("/deviceUpdate/agent/deviceProperties").is_some() =>
+            {
+                startup = Some(patch.clone());
+            }
+            _ => {}
+        }
+        startup.clone().filter(|_| read)
     })?;
     context.check("twin", "read by the device", "read", true)?;
-    let patch = context.expect("startup report", Duration::from_secs(30), |seen| match &seen.what {
-        What::Cloud(Cloud::Reported { patch, .. }) if patch.pointer("/deviceUpdate/agent/deviceProperties").is_some() => {
-            Some(patch.clone())
-        }
-        _ => None,
-    })?;
     let property = |path: &str| patch.pointer(path).and_then(|value| value.as_str()).unwrap_or("none").to_owned();
     let properties = "/deviceUpdate/agent/deviceProperties";
     context.check_eq("reported manufacturer", MANUFACTURER.to_owned(), property(&format!("{properties}/manufacturer")))?;

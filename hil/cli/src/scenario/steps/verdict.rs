@@ -17,7 +17,7 @@ const IDLE: i64 = 0;
 const APPLY_SUCCESS: i64 = 700;
 
 pub fn report(context: &mut Context<'_>) -> Result<(), Abort> {
-    let agent = deploy::agent_report_within(context, "final report", LIMIT, |agent| {
+    let agent = deploy::agent_report(context, "final report", LIMIT, |agent| {
         agent["state"] == IDLE && agent["installedUpdateId"].is_string()
     })?;
     context.check_eq("agent's state", IDLE, agent["state"].as_i64().unwrap_or(-1))?;
