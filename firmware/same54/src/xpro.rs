@@ -22,7 +22,7 @@ pub const BOARD_NAME: &str = "same54-xpro";
 pub struct Board {
     /// Why the chip was reset.
     pub reset_cause: ResetCause,
-    /// Whether the 3.3 V brown-out detector resets the chip when the supply sags.
+    /// Whether the brown-out detector is on watch: it resets the chip when the supply sags below 2.7 V.
     pub brown_out_guarded: bool,
     /// Waits asleep on SysTick.
     pub delay: SysTickDelay,
@@ -66,12 +66,12 @@ impl RtcPort {
 }
 
 impl Board {
-    /// Takes the board and switches the core to 120 MHz. `None` from the second call on.
+    /// Takes the board, switches the core to 120 MHz and the brown-out detector on. `None` from the second call on.
     pub fn take() -> Option<Self> {
         let core = cortex_m::Peripherals::take()?;
         let mut p = pac::Peripherals::take()?;
         let reset_cause = reset::cause(&p.rstc);
-        let brown_out_guarded = brown_out::guards_flash(&p.supc);
+        let brown_out_guarded = brown_out::guard_flash(&p.supc);
         clock::run_at_120_mhz(p.gclk, &mut p.mclk, &mut p.osc32kctrl, &mut p.oscctrl, &mut p.nvmctrl);
         let pins = Pins::new(p.port);
         let qspi = QspiPort::new(p.qspi, &mut p.mclk, pins.pb10, pins.pb11, pins.pa08, pins.pa09, pins.pa10, pins.pa11);

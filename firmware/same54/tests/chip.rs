@@ -57,13 +57,13 @@ mod tests {
         assert!(!board.watchdog.is_running());
         board.watchdog.start_16_s();
         assert!(board.watchdog.is_running());
-        for _ in 0..4 {
-            board.delay.delay_ms(10_000);
+        for _ in 0..2 {
+            board.delay.delay_ms(12_000);
             board.watchdog.feed();
         }
         board.watchdog.stop();
         assert!(!board.watchdog.is_running());
-        board.delay.delay_ms(20_000);
+        board.delay.delay_ms(18_000);
     }
 
     #[test]

@@ -128,6 +128,8 @@ impl Gmac {
             w.fbldo().incr4();
             w.rxbms().full();
             w.txpbms().set_bit();
+            // Frames without a free buffer are lost, rather than delivered when the next one arrives.
+            w.ddrp().set_bit();
             // SAFETY: the buffer size in units of 64 bytes.
             unsafe { w.drbs().bits((ring::BUFFER / 64) as u8) }
         });
