@@ -108,6 +108,9 @@ impl Workspace {
         if is_fresh(&kept, &sources, &self.root) {
             return Program::read(&kept);
         }
+        if !has_target() {
+            return Err(Error::NoTarget { target: TARGET.to_owned(), dir: self.root.clone() });
+        }
         eprintln!("building {name} for {TARGET}");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
@@ -121,9 +124,6 @@ impl Workspace {
             .status()
             .map_err(|source| Error::NoCargo { program: cargo.to_string_lossy().into_owned(), source })?;
         if !status.success() {
-            if !has_target() {
-                return Err(Error::NoTarget { target: TARGET.to_owned(), dir: self.root.clone() });
-            }
             return Err(Error::Build { what: name });
         }
         let built = target_dir(&self.root).join(TARGET).join(PROFILE).join(bin);

@@ -101,7 +101,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, Error> {
         workspace: Workspace::new(hil_dir.join("programs")),
         pcap: args.pcap.clone(),
         verbose: args.verbose,
-        colour: std::io::stderr().is_terminal(),
+        live: std::io::stderr().is_terminal() && !args.verbose,
     };
     let report = scenario::run(&scenarios, &options)?;
     let files = report::write(&report, args.out.as_ref().unwrap_or(&hil_dir))?;

@@ -166,10 +166,10 @@ impl Rig {
         Ok(())
     }
 
-    /// Cuts the supply now, tearing what external or internal flash is doing.
-    pub fn cut_power(&mut self) {
-        self.board().power_off();
-        self.collect();
+    /// Cuts the supply inside the flash operation that begins after `skip` others, when `share / 256` of its time has
+    /// passed.
+    pub fn cut_power_in_flash_operation(&mut self, skip: u64, share: u8) {
+        self.board().cut_power_in_flash_operation(skip, share);
     }
 
     /// Restores the supply and attaches the probe again.

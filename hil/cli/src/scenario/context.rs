@@ -15,6 +15,8 @@ use crate::rig::{Observation, Rig, Stuck};
 
 /// Log lines that a failure shows.
 const LOG_TAIL: usize = 20;
+/// Wall-clock time between two drawings of the line that shows progress.
+const REDRAW: Duration = Duration::from_millis(80);
 
 /// A check did not hold; the context has recorded it.
 #[derive(Debug)]
@@ -64,7 +66,9 @@ pub struct Context<'a> {
     checks: Vec<Check>,
     figures: Figures,
     failure: Option<Failure>,
-    colour: bool,
+    step: &'static str,
+    /// The terminal can redraw a line: when that was done last.
+    live: Option<WallInstant>,
 }
 
 impl<'a> Context<'a> {
@@ -84,13 +88,15 @@ impl<'a> Context<'a> {
             checks: Vec::new(),
             figures: Figures::new(),
             failure: None,
-            colour: options.colour,
+            step: "",
+            live: options.live.then(WallInstant::now),
         })
     }
 
     /// Runs one step and reports it, with a line of progress.
     pub fn run(&mut self, step: Step) -> Result<StepReport, Error> {
         let wall = WallInstant::now();
+        self.step = step.id();
         let started_us = self.rig.now().as_nanos() / 1_000;
         let (before, _) = self.rig.work();
         let outcome = match step.run(self) {
@@ -118,14 +124,14 @@ impl<'a> Context<'a> {
     }
 
     fn progress(&self, step: &StepReport) {
-        let (mark, reset) = match (step.outcome == Outcome::Passed, self.colour) {
-            (true, true) => ("\x1b[32m✓", "\x1b[0m"),
-            (false, true) => ("\x1b[31m✗", "\x1b[0m"),
-            (true, false) => ("✓", ""),
-            (false, false) => ("✗", ""),
+        let (mark, reset) = match (step.outcome == Outcome::Passed, self.live.is_some()) {
+            (true, true) => ("\r\x1b[K  \x1b[32m✓", "\x1b[0m"),
+            (false, true) => ("\r\x1b[K  \x1b[31m✗", "\x1b[0m"),
+            (true, false) => ("  ✓", ""),
+            (false, false) => ("  ✗", ""),
         };
         eprintln!(
-            "  {mark}{reset} {:<18} {:>8.3} s virtual {:>7.2} s wall",
+            "{mark}{reset} {:<18} {:>8.3} s virtual {:>7.2} s wall",
             step.id,
             step.ended_us as f64 / 1e6,
             step.wall.ms / 1e3
@@ -227,7 +233,20 @@ impl<'a> Context<'a> {
             }
             self.rig.tick();
             self.feed_blocks();
+            self.show_life();
         }
+    }
+
+    /// Redraws the line that says what is being waited for.
+    fn show_life(&mut self) {
+        let Some(drawn) = &mut self.live else { return };
+        if drawn.elapsed() < REDRAW {
+            return;
+        }
+        *drawn = WallInstant::now();
+        let (found, all) = (self.blocks.found(), self.blocks.blocks().len());
+        let running = self.rig.running();
+        eprint!("\r\x1b[K  … {:<18} {:>8.1} s virtual  {running}, {found} of {all} blocks", self.step, self.rig.now().as_nanos() as f64 / 1e9);
     }
 
     /// Shows external flash's commands to the block watch.

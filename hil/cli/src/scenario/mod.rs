@@ -43,8 +43,8 @@ pub struct Options {
     pub pcap: Option<PathBuf>,
     /// Show the device's log as it comes.
     pub verbose: bool,
-    /// Colour in the progress.
-    pub colour: bool,
+    /// Progress goes to a terminal that can redraw a line.
+    pub live: bool,
 }
 
 /// The images that the scenarios work with.

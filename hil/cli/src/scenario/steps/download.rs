@@ -14,6 +14,8 @@ use crate::rig::{Observation, Running, What};
 
 /// Virtual time that a whole download may take.
 const LIMIT: Duration = Duration::from_secs(600);
+/// Flash operations that one block of a download takes, roughly: two erases, sixteen pages, one commit.
+const OPERATIONS_PER_BLOCK: u64 = 20;
 
 pub fn block_write(context: &mut Context<'_>) -> Result<(), Abort> {
     let mut early = None;
@@ -119,9 +121,7 @@ pub fn power_cut(context: &mut Context<'_>) -> Result<(), Abort> {
     let blocks = context.blocks.blocks().len() as u64;
     let target = 1 + context.rng.below(blocks.saturating_sub(2).max(1)) as usize;
     context.wait("blocks before the cut", LIMIT, |context| (context.blocks.found() >= target).then_some(()))?;
-    cut_in_flash_operation(context, |event| {
-        matches!(event, BoardEvent::NorProgram { .. } | BoardEvent::NorErase { .. })
-    })?;
+    cut_in_flash_operation(context, OPERATIONS_PER_BLOCK)?;
     context.blocks.power_cut();
     let resume = context.rig.nor().file_len(layout::IMAGE_TMP).unwrap_or(0);
     context.check("image.tmp after the cut", "holds the blocks before it", format!("{resume} bytes"), resume > 0)?;
@@ -136,27 +136,18 @@ pub fn power_cut(context: &mut Context<'_>) -> Result<(), Abort> {
     Ok(())
 }
 
-/// Lets a seeded while pass, then cuts the supply in the middle of the next flash operation that `is_wanted`.
-pub fn cut_in_flash_operation(
-    context: &mut Context<'_>,
-    is_wanted: impl Fn(&BoardEvent) -> bool,
-) -> Result<(), Abort> {
-    let skip = context.rng.below(24) as usize;
+/// Cuts the supply inside one of the next `operations` flash operations, which one and how far into it as the seed says,
+/// and waits until that has happened.
+pub fn cut_in_flash_operation(context: &mut Context<'_>, operations: u64) -> Result<(), Abort> {
+    let (skip, share) = (context.rng.below(operations), context.rng.below(256) as u8);
     context.consume();
-    let mut seen_operations = 0;
-    context.expect("a flash operation to cut", LIMIT, |seen| match &seen.what {
-        What::Board(event) if is_wanted(event) => {
-            seen_operations += 1;
-            (seen_operations > skip).then_some(())
-        }
-        _ => None,
-    })?;
-    context.rig.cut_power();
-    let torn = context.expect("supply cut", Duration::from_secs(1), |seen| match &seen.what {
+    context.rig.cut_power_in_flash_operation(skip, share);
+    let torn = context.expect("supply cut inside a flash operation", LIMIT, |seen| match &seen.what {
         What::Board(BoardEvent::PowerOff { torn }) => Some(torn.clone()),
         _ => None,
     })?;
-    context.check("supply cut", "during the update", torn.unwrap_or_else(|| "between two flash operations".to_owned()), true)?;
+    let torn = torn.unwrap_or_else(|| "nothing".to_owned());
+    context.check("supply cut", "tears a flash operation", &torn, torn != "nothing")?;
     Ok(())
 }
 

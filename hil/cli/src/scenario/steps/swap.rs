@@ -13,6 +13,9 @@ use crate::rig::{Running, What, reset_cause};
 
 /// Virtual time that a swap may take: two copies of the slot, each at the flash's pace.
 const LIMIT: Duration = Duration::from_secs(300);
+/// Bytes that one operation programs, of external and of internal flash.
+const NOR_PAGE: u64 = 256;
+const NVM_PAGE: u64 = 512;
 
 pub fn reset(context: &mut Context<'_>) -> Result<(), Abort> {
     let complete = context.blocks.blocks().last().and_then(|block| block.written).map(|(_, at)| at);
@@ -115,31 +118,16 @@ pub fn image_refused(context: &mut Context<'_>) -> Result<(), Abort> {
 }
 
 pub fn power_cut(context: &mut Context<'_>) -> Result<(), Abort> {
-    // Half of the seeds cut while previous.bin is written or the slot is first touched, half later in the copy.
-    if context.rng.below(2) == 0 {
+    // Half of the seeds cut while previous.bin is written, half while the slot is overwritten.
+    let operations = if context.rng.below(2) == 0 {
         context.wait("bootloader erases the slot", LIMIT, |context| {
             context.unconsumed().iter().any(|seen| is_slot_erase(&seen.what)).then_some(())
         })?;
-    }
-    let mut skip = context.rng.below(12);
-    context.consume();
-    context.expect("a flash operation of the swap", LIMIT, |seen| match &seen.what {
-        What::Board(BoardEvent::NvmErase { .. } | BoardEvent::NorErase { .. }) => {
-            let now = skip == 0;
-            skip = skip.saturating_sub(1);
-            now.then_some(())
-        }
-        _ => None,
-    })?;
-    download::cut_in_flash_operation(context, |event| {
-        matches!(
-            event,
-            BoardEvent::NvmErase { .. }
-                | BoardEvent::NvmProgram { .. }
-                | BoardEvent::NorErase { .. }
-                | BoardEvent::NorProgram { .. }
-        )
-    })?;
+        context.images.new.len() as u64 / NVM_PAGE
+    } else {
+        context.images.old.len() as u64 / NOR_PAGE
+    };
+    download::cut_in_flash_operation(context, operations)?;
     let off = Duration::from_millis(100 + context.rng.below(2_000));
     context.rig.advance(off);
     context.consume();
