@@ -12,16 +12,26 @@ pub const RTC_HZ: u32 = 32_768;
 
 /// Switches the core from the 48 MHz that it leaves reset with to 120 MHz: DFLL48M -> GCLK5 (2 MHz) -> DPLL0 -> GCLK0.
 ///
-/// Reference is the open-loop DFLL, which needs no crystal and so never waits for one.
+/// Reference is the open-loop DFLL, which needs no crystal and so never waits for one. A core that a bootloader has
+/// switched already is left as it is: DPLL0 must not be set up while it runs (28.6.5, enable-protected).
 pub(crate) fn run_at_120_mhz(
     gclk: pac::Gclk,
     mclk: &mut pac::Mclk,
     osc32kctrl: &mut pac::Osc32kctrl,
     oscctrl: &mut pac::Oscctrl,
     nvmctrl: &mut pac::Nvmctrl,
-) -> GenericClockController {
-    GenericClockController::with_internal_32kosc(gclk, mclk, osc32kctrl, oscctrl, nvmctrl)
+) {
+    let pll = oscctrl.dpll(0);
+    let is_running = gclk.genctrl(0).read().src().is_dpll0()
+        && pll.dpllstatus().read().lock().bit_is_set()
+        && pll.dpllratio().read().ldr().bits() == DPLL_RATIO;
+    if !is_running {
+        GenericClockController::with_internal_32kosc(gclk, mclk, osc32kctrl, oscctrl, nvmctrl);
+    }
 }
+
+/// DPLL0's multiplier less one, as atsamd-hal sets it: 2 MHz * 60.
+const DPLL_RATIO: u16 = 59;
 
 /// What drives the RTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

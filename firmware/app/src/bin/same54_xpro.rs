@@ -200,7 +200,7 @@ mod board {
 
     #[embassy_executor::task]
     async fn address(stack: embassy_net::Stack<'static>) -> ! {
-        net::report_address(stack).await
+        net::watch_address(stack).await
     }
 
     #[embassy_executor::task(pool_size = 2)]

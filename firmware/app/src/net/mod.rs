@@ -11,5 +11,5 @@ mod serve;
 mod time;
 
 pub use port::{Connection, Host, NetError, Port};
-pub use serve::{report_address, serve};
+pub use serve::{serve, watch_address};
 pub use time::keep_time;

@@ -6,7 +6,9 @@ use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{TcpReader, TcpSocket, TcpWriter};
 use embassy_net::{IpAddress, Stack};
-use embassy_time::{Duration, with_timeout};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::watch::Watch;
+use embassy_time::{Duration, Timer, with_timeout};
 
 use super::port::{NetError, Port, State};
 use crate::log::info;
@@ -23,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a closing connection may take to send what is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// See [`wait_for_address`].
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Serves one port for ever.
 pub async fn serve(stack: Stack<'static>, port: &'static Port) -> ! {
@@ -66,7 +71,7 @@ pub(super) async fn lookup(stack: Stack<'static>, host: &str) -> Result<IpAddres
         return Ok(IpAddress::Ipv4(address));
     }
     let query = async {
-        stack.wait_config_up().await;
+        wait_for_address().await;
         stack.dns_query(host, DnsQueryType::A).await
     };
     match with_timeout(LOOKUP_TIMEOUT, query).await {
@@ -141,15 +146,42 @@ async fn write_all(socket: &mut TcpSocket<'_>, mut rest: &[u8]) -> Result<(), Ne
     Ok(())
 }
 
-/// Logs each address that the device gets, for ever.
-pub async fn report_address(stack: Stack<'static>) -> ! {
+/// Whether the device has an address.
+///
+/// The stack itself must not be asked by several tasks: it remembers one waker only and wakes the task whose waker it
+/// drops, so that two waiting tasks keep each other, and the executor, busy.
+static HAS_ADDRESS: Watch<CriticalSectionRawMutex, bool, WAITERS> = Watch::new();
+
+/// Tasks that can wait for an address: two ports and the time.
+const WAITERS: usize = 3;
+
+/// Waits until the device has an address.
+pub(super) async fn wait_for_address() {
+    match HAS_ADDRESS.receiver() {
+        Some(mut receiver) => {
+            receiver.get_and(|has_address| *has_address).await;
+        }
+        // One waiter too many looks now and then.
+        None => {
+            while HAS_ADDRESS.try_get() != Some(true) {
+                Timer::after(LOOK_PERIOD).await;
+            }
+        }
+    }
+}
+
+/// Follows the device's address, for ever; the one task that asks the stack for it.
+pub async fn watch_address(stack: Stack<'static>) -> ! {
+    let sender = HAS_ADDRESS.sender();
     loop {
         stack.wait_config_up().await;
         if let Some(config) = stack.config_v4() {
             let [a, b, c, d] = config.address.address().octets();
             info!("net: address {}.{}.{}.{}/{}", a, b, c, d, config.address.prefix_len());
         }
+        sender.send(true);
         stack.wait_config_down().await;
+        sender.send(false);
         info!("net: address lost");
     }
 }

@@ -4,7 +4,7 @@ use embassy_net::Stack;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 
-use super::serve::lookup;
+use super::serve::{lookup, wait_for_address};
 use crate::log::{info, warn};
 use crate::{entropy, sntp, wall_clock};
 
@@ -19,7 +19,7 @@ const REFRESH: Duration = Duration::from_secs(6 * 3600);
 pub async fn keep_time(stack: Stack<'static>, host: &str) -> ! {
     let mut pause = FIRST_PAUSE;
     loop {
-        stack.wait_config_up().await;
+        wait_for_address().await;
         if let Some((unix_ms, at)) = ask(stack, host).await {
             wall_clock::set(unix_ms, at);
             info!("time: {}", unix_ms / 1000);
