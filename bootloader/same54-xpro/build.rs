@@ -22,6 +22,11 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=BOOT_PUBLIC_KEYS");
     println!("cargo:rerun-if-env-changed=BOOT_PRODUCTION");
+    println!("cargo:rerun-if-env-changed=DEFMT_LOG");
+    if std::env::var_os("DEFMT_LOG").is_none() {
+        // defmt's own default leaves out everything but errors.
+        println!("cargo:rustc-env=DEFMT_LOG=info");
+    }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("keys.rs"), keys_source(&keys())).expect("OUT_DIR is writable");
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {

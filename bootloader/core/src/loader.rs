@@ -252,7 +252,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
 
     pub(crate) fn remove_update(&mut self) {
         let Some(store) = self.store else { return };
-        if store.remove(IMAGE_BIN).is_ok() {
+        if store.exists(IMAGE_BIN) == Ok(true) && store.remove(IMAGE_BIN).is_ok() {
             self.log.event(Event::UpdateRemoved);
         }
     }
