@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod board;
 pub mod cli;
+mod debug_info;
 pub mod error;
 pub mod exec;
 pub mod report;

@@ -14,7 +14,7 @@ use crate::report::{Check, Failure, Figures, Outcome, StepReport, Wall};
 use crate::rig::{Observation, Rig, Stuck};
 
 /// Log lines that a failure shows.
-const LOG_TAIL: usize = 20;
+pub const LOG_TAIL: usize = 20;
 /// Wall-clock time between two drawings of the line that shows progress.
 const REDRAW: Duration = Duration::from_millis(80);
 

@@ -18,7 +18,7 @@ use update_image::sign::{self, SecretKey};
 use crate::artifacts::Workspace;
 use crate::board::BoardSelector;
 use crate::error::Error;
-use crate::report::{Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall};
+use crate::report::{Failure, Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall};
 use crate::rig::{Observation, Programs, Rig, What};
 use context::Context;
 use same54_sim::EventKind as BoardEvent;
@@ -115,8 +115,19 @@ fn run_one(scenario: &Scenario, options: &Options, programs: &Programs, images: 
         steps.push(if failed { skipped(*step) } else { context.run(*step)? });
         failed |= steps.last().is_some_and(|step| step.outcome == Outcome::Failed);
     }
-    let failure = context.take_failure();
+    let mut failure = context.take_failure();
     let rig = context.into_rig();
+    let violations = violations(rig.observations());
+    if let (None, Some(first)) = (&failure, violations.first()) {
+        failed = true;
+        failure = Some(Failure {
+            step: scenario.steps.last().map_or("", |step| step.id()).to_owned(),
+            what: "rules of the chip's documents".to_owned(),
+            expected: "none broken".to_owned(),
+            seen: first.clone(),
+            log: rig.log_tail(context::LOG_TAIL),
+        });
+    }
     let (instructions, cycles) = rig.work();
     Ok(ScenarioReport {
         name: scenario.name.clone(),
@@ -126,7 +137,7 @@ fn run_one(scenario: &Scenario, options: &Options, programs: &Programs, images: 
         steps,
         totals: Totals { virtual_us: rig.now().as_nanos() / 1_000, instructions, cycles, frames: rig.frames() },
         unmodelled: unmodelled(rig.observations()),
-        violations: violations(rig.observations()),
+        violations,
         timeline: rig.observations().iter().filter_map(|seen| seen.entry(OLD)).collect(),
         wall: Wall::new(started.elapsed(), instructions),
     })
