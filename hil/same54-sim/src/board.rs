@@ -111,11 +111,13 @@ impl Board {
     /// Plugs the cable of the Ethernet connector.
     pub fn plug_ethernet(&mut self, link: Box<dyn EthernetLink>) {
         self.chip.shared.link = Some(link);
+        self.chip.look_at_link();
         self.chip.shared.signals.attention = true;
     }
 
     /// Pulls the cable of the Ethernet connector.
     pub fn unplug_ethernet(&mut self) -> Option<Box<dyn EthernetLink>> {
+        self.chip.look_at_link();
         self.chip.shared.link.take()
     }
 
@@ -172,6 +174,7 @@ impl Board {
 
     /// Runs until `until`, or until the core halts or locks up. Without supply only time passes.
     pub fn run_until(&mut self, until: Instant) -> RunStop {
+        self.chip.look_at_link();
         loop {
             self.sync();
             if !self.powered {
@@ -431,7 +434,7 @@ impl Board {
     }
 
     /// When something must happen next.
-    fn deadline(&self) -> Instant {
+    fn deadline(&mut self) -> Instant {
         let cut = self.planned_cut.as_ref().and_then(|cut| cut.at).unwrap_or(Instant::NEVER);
         self.chip.next_event().min(cut)
     }
@@ -477,6 +480,7 @@ impl Board {
         if !self.powered || secured {
             return Err(BusFault);
         }
+        self.chip.look_at_link();
         self.chip.advance();
         self.chip.parts.dsu.set_debugger_present();
         Ok(())

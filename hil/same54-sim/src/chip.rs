@@ -165,6 +165,8 @@ pub(crate) struct Chip {
     next_events: [Instant; COUNT],
     /// Not later than the earliest of `next_events`.
     deadline: Instant,
+    /// When the far end of the Ethernet cable next has something, as it said when it was last asked.
+    link_at: Instant,
     /// Blocks whose missing bus clock has been reported since the last reset.
     unclocked: BTreeSet<Id>,
     rng: Rng,
@@ -191,6 +193,7 @@ impl Chip {
             irq_changes: Vec::new(),
             next_events: [Instant::NEVER; COUNT],
             deadline: Instant::NEVER,
+            link_at: Instant::NEVER,
             unclocked: BTreeSet::new(),
             rng: rng.fork("board"),
         }
@@ -215,6 +218,7 @@ impl Chip {
             irq_changes: self.irq_changes.clone(),
             next_events: self.next_events,
             deadline: self.deadline,
+            link_at: Instant::NEVER,
             unclocked: self.unclocked.clone(),
             rng: self.rng.clone(),
         }
@@ -296,7 +300,7 @@ impl Chip {
     }
 
     /// When the chip next needs [`advance`](Self::advance), the Ethernet cable included.
-    pub(crate) fn next_event(&self) -> Instant {
+    pub(crate) fn next_event(&mut self) -> Instant {
         self.deadline.min(self.link_event())
     }
 
@@ -326,9 +330,18 @@ impl Chip {
         }
     }
 
-    /// When the far end of the Ethernet cable next has something.
-    fn link_event(&self) -> Instant {
-        self.shared.link.as_ref().map_or(Instant::NEVER, |link| link.poll_at())
+    /// When the far end of the Ethernet cable next has something. It may be slow to answer, so it is asked only after
+    /// frames have moved.
+    fn link_event(&mut self) -> Instant {
+        if std::mem::take(&mut self.shared.signals.link_moved) {
+            self.link_at = self.shared.link.as_ref().map_or(Instant::NEVER, |link| link.poll_at());
+        }
+        self.link_at
+    }
+
+    /// The far end of the Ethernet cable may have been changed from outside.
+    pub(crate) fn look_at_link(&mut self) {
+        self.shared.signals.link_moved = true;
     }
 
     /// All blocks go through a reset.

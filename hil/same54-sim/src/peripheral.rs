@@ -137,6 +137,21 @@ impl Context<'_> {
         self.dma_write(addr, &value.to_le_bytes())
     }
 
+    /// Puts a frame on the Ethernet cable that leaves the chip at `at`.
+    pub(crate) fn transmit_frame(&mut self, at: Instant, frame: &[u8]) {
+        if let Some(link) = self.link {
+            self.signals.link_moved = true;
+            link.transmit(at, frame);
+        }
+    }
+
+    /// The next frame that has arrived on the Ethernet cable.
+    pub(crate) fn receive_frame(&mut self) -> Option<Vec<u8>> {
+        let link = self.link.as_mut()?;
+        self.signals.link_moved = true;
+        link.receive(self.now)
+    }
+
     /// Whether the far end of the Ethernet cable is plugged in and alive.
     pub(crate) fn link_is_up(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.is_up())
@@ -158,6 +173,8 @@ pub(crate) struct Signals {
     pub(crate) access_error: bool,
     /// The clock tree changed.
     pub(crate) clocks_dirty: bool,
+    /// The Ethernet cable's far end must be asked anew when it has something next.
+    pub(crate) link_moved: bool,
 }
 
 impl Signals {

@@ -11,6 +11,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::timebase::Period;
 
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
@@ -41,7 +42,11 @@ pub(crate) struct Tc {
     /// Counter value at `anchor`.
     count: u64,
     anchor: Instant,
+    /// Up to when flags are worked out; nothing happens from there to `due`.
     seen: Instant,
+    /// When the next flag rises that is not up yet or stops the counter, and when the next one that interrupts or does.
+    due: Instant,
+    event_due: Instant,
 }
 
 impl Tc {
@@ -65,6 +70,8 @@ impl Tc {
             count: 0,
             anchor: Instant::ZERO,
             seen: Instant::ZERO,
+            due: Instant::NEVER,
+            event_due: Instant::NEVER,
         }
     }
 
@@ -103,13 +110,16 @@ impl Tc {
         if !self.running() {
             return 0;
         }
-        let nanos = u128::from(now.since(self.anchor).as_nanos() as u64);
-        (nanos * u128::from(self.hz) / (u128::from(self.divisor()) * 1_000_000_000)) as u64
+        self.period().whole(now.since(self.anchor).as_nanos() as u64)
+    }
+
+    /// Length of a step.
+    fn period(&self) -> Period {
+        Period::new(self.divisor(), self.hz)
     }
 
     fn instant_of(&self, steps: u64) -> Instant {
-        let nanos = (u128::from(steps) * u128::from(self.divisor()) * 1_000_000_000).div_ceil(u128::from(self.hz));
-        u64::try_from(nanos).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
+        self.period().end(steps).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
     }
 
     /// Steps from the anchor until the counter first holds `value` at or after step `from`.
@@ -194,45 +204,43 @@ impl Tc {
     }
 }
 
-impl Peripheral for Tc {
-    fn width(&self, offset: u32) -> Size {
-        let counter = match self.bits() {
-            8 => Size::Byte,
-            16 => Size::Half,
-            _ => Size::Word,
-        };
-        match offset {
-            0x06 | 0x07 => Size::Half,
-            0x04..0x10 | 0x1B | 0x2F => Size::Byte,
-            0x14..0x1B | 0x1C..0x24 | 0x30..0x38 => counter,
-            _ => Size::Word,
+impl Tc {
+    /// Lets everything happen that is due by `now`.
+    fn catch_up(&mut self, now: Instant) {
+        if !self.running() || now <= self.seen {
+            self.seen = self.seen.max(now);
+            return;
         }
+        for flag in [MC0, MC0 << 1, OVF] {
+            let at = self.flag_after(flag, self.seen);
+            if at > now {
+                continue;
+            }
+            self.intflag |= flag;
+            if flag == OVF && self.ctrlb & ONESHOT != 0 {
+                self.count = if self.down() { self.top() } else { 0 };
+                self.stopped = true;
+                self.anchor = at;
+                break;
+            }
+        }
+        self.seen = now;
     }
 
-    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
-        self.advance(cx);
-        let size = self.bits() / 8;
-        match offset {
-            0x00 => self.ctrla,
-            0x04 | 0x05 => self.ctrlb,
-            0x06 => self.evctrl,
-            0x08 | 0x09 => self.inten,
-            0x0A => self.intflag,
-            0x0B => u32::from(self.stopped || self.ctrla & ENABLE == 0),
-            0x0C => self.wave,
-            0x0D => self.drvctrl,
-            0x0F => self.dbgctrl,
-            0x10 => 0,
-            0x14 => self.count_at(cx.now) as u32,
-            0x1B | 0x2F if size == 1 => self.per,
-            0x1C..0x24 if (offset - 0x1C) / size < 2 => self.cc[((offset - 0x1C) / size) as usize],
-            0x30..0x38 if (offset - 0x30) / size < 2 => self.ccbuf[((offset - 0x30) / size) as usize],
-            _ => cx.unmodelled(offset, false),
-        }
+    /// Works out what comes next, after anything that it depends on changed.
+    fn look_ahead(&mut self) {
+        let stopping = if self.ctrlb & ONESHOT != 0 { OVF } else { 0 };
+        self.due = self.upcoming(!self.intflag | stopping);
+        self.event_due = self.upcoming(self.inten & !self.intflag | stopping);
     }
 
-    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
-        self.advance(cx);
+    /// When the next of `flags` rises.
+    fn upcoming(&self, flags: u32) -> Instant {
+        let wanted = [OVF, MC0, MC0 << 1].into_iter().filter(|flag| flags & flag != 0);
+        wanted.map(|flag| self.flag_after(flag, self.seen)).min().unwrap_or(Instant::NEVER)
+    }
+
+    fn write_register(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
         let size = self.bits() / 8;
         match offset {
             0x00 if w.value & SWRST != 0 => {
@@ -292,44 +300,64 @@ impl Peripheral for Tc {
             }
         }
     }
+}
+
+impl Peripheral for Tc {
+    fn width(&self, offset: u32) -> Size {
+        let counter = match self.bits() {
+            8 => Size::Byte,
+            16 => Size::Half,
+            _ => Size::Word,
+        };
+        match offset {
+            0x06 | 0x07 => Size::Half,
+            0x04..0x10 | 0x1B | 0x2F => Size::Byte,
+            0x14..0x1B | 0x1C..0x24 | 0x30..0x38 => counter,
+            _ => Size::Word,
+        }
+    }
+
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
+        self.advance(cx);
+        let size = self.bits() / 8;
+        match offset {
+            0x00 => self.ctrla,
+            0x04 | 0x05 => self.ctrlb,
+            0x06 => self.evctrl,
+            0x08 | 0x09 => self.inten,
+            0x0A => self.intflag,
+            0x0B => u32::from(self.stopped || self.ctrla & ENABLE == 0),
+            0x0C => self.wave,
+            0x0D => self.drvctrl,
+            0x0F => self.dbgctrl,
+            0x10 => 0,
+            0x14 => self.count_at(cx.now) as u32,
+            0x1B | 0x2F if size == 1 => self.per,
+            0x1C..0x24 if (offset - 0x1C) / size < 2 => self.cc[((offset - 0x1C) / size) as usize],
+            0x30..0x38 if (offset - 0x30) / size < 2 => self.ccbuf[((offset - 0x30) / size) as usize],
+            _ => cx.unmodelled(offset, false),
+        }
+    }
+
+    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
+        self.catch_up(cx.now);
+        self.write_register(offset, w, cx);
+        self.look_ahead();
+    }
 
     fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
         *self = Self { anchor: cx.now, seen: cx.now, ..Self::new(self.channel) };
     }
 
     fn next_event(&self) -> Instant {
-        if !self.running() {
-            return Instant::NEVER;
-        }
-        let wanted = self.inten & !self.intflag;
-        let mut next = Instant::NEVER;
-        for flag in [OVF, MC0, MC0 << 1] {
-            if wanted & flag != 0 {
-                next = next.min(self.flag_after(flag, self.seen));
-            }
-        }
-        if self.ctrlb & ONESHOT != 0 { next.min(self.flag_after(OVF, self.seen)) } else { next }
+        self.event_due
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) {
-        if !self.running() || cx.now <= self.seen {
-            self.seen = self.seen.max(cx.now);
-            return;
+        if cx.now >= self.due {
+            self.catch_up(cx.now);
+            self.look_ahead();
         }
-        for flag in [MC0, MC0 << 1, OVF] {
-            let at = self.flag_after(flag, self.seen);
-            if at > cx.now {
-                continue;
-            }
-            self.intflag |= flag;
-            if flag == OVF && self.ctrlb & ONESHOT != 0 {
-                self.count = if self.down() { self.top() } else { 0 };
-                self.stopped = true;
-                self.anchor = at;
-                break;
-            }
-        }
-        self.seen = cx.now;
     }
 
     fn irqs(&self) -> u64 {
@@ -339,9 +367,10 @@ impl Peripheral for Tc {
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         let hz = cx.clocks.channel[self.channel];
         if self.hz != hz {
-            self.advance(cx);
+            self.catch_up(cx.now);
             self.re_anchor(cx.now);
             self.hz = hz;
+            self.look_ahead();
         }
     }
 }

@@ -30,14 +30,20 @@ impl TimeBase {
         } else {
             (u128::from(cycles) * 1_000_000_000 / u128::from(self.hz)) as u64
         };
-        self.instant + Duration::from_nanos(nanos)
+        Instant::from_nanos(self.instant.as_nanos().saturating_add(nanos))
     }
 
     /// The first cycle at or after `instant`.
     pub(crate) fn cycle_at(&self, instant: Instant) -> Cycle {
-        let nanos = u128::from(instant.since(self.instant).as_nanos() as u64);
-        let cycles = (nanos * u128::from(self.hz)).div_ceil(1_000_000_000);
-        self.cycle.saturating_add(u64::try_from(cycles).unwrap_or(u64::MAX))
+        let nanos = instant.as_nanos().saturating_sub(self.instant.as_nanos());
+        let cycles = match nanos.checked_mul(self.hz) {
+            Some(product) => product.div_ceil(1_000_000_000),
+            None => {
+                let cycles = (u128::from(nanos) * u128::from(self.hz)).div_ceil(1_000_000_000);
+                u64::try_from(cycles).unwrap_or(u64::MAX)
+            }
+        };
+        self.cycle.saturating_add(cycles)
     }
 
     /// The core runs at `hz` from `cycle` on.
@@ -66,9 +72,55 @@ impl TimeBase {
     }
 }
 
+/// How long a counter stays at one value, exactly: `num / den` nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Period {
+    num: u64,
+    den: u64,
+}
+
+impl Period {
+    /// That of a counter whose clock of `hz`, not zero, goes through a prescaler of `divisor`.
+    pub(crate) fn new(divisor: u64, hz: u32) -> Self {
+        // Short factors keep the products below in 64 bits, where division is cheap: for 32 768 Hz during nine years.
+        let common = hz.trailing_zeros().min(1_000_000_000_u32.trailing_zeros());
+        Self { num: divisor * (1_000_000_000 >> common), den: u64::from(hz >> common) }
+    }
+
+    /// How many whole periods fit into `nanos`.
+    pub(crate) fn whole(self, nanos: u64) -> u64 {
+        match nanos.checked_mul(self.den) {
+            Some(product) => product / self.num,
+            None => (u128::from(nanos) * u128::from(self.den) / u128::from(self.num)) as u64,
+        }
+    }
+
+    /// Nanoseconds after which `count` periods have passed, unless that is beyond all time.
+    pub(crate) fn end(self, count: u64) -> Option<u64> {
+        match count.checked_mul(self.num) {
+            Some(product) => Some(product.div_ceil(self.den)),
+            None => u64::try_from((u128::from(count) * u128::from(self.num)).div_ceil(u128::from(self.den))).ok(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_are_exact_whether_products_fit_64_bits_or_not() {
+        let mut rng = sim_base::Rng::new(1);
+        for round in 0..10_000 {
+            let hz = [32_768, 1_024, 48_000_000, 1_000_000, 12_345][round % 5];
+            let divisor = 1 << rng.below(11);
+            let value = rng.next_u64() >> rng.below(64);
+            let (nanos, hz_wide, length) = (u128::from(value), u128::from(hz), u128::from(divisor) * 1_000_000_000);
+            let period = Period::new(divisor, hz);
+            assert_eq!(u128::from(period.whole(value)), (nanos * hz_wide / length) & u128::from(u64::MAX));
+            assert_eq!(period.end(value), u64::try_from((nanos * length).div_ceil(hz_wide)).ok());
+        }
+    }
 
     #[test]
     fn cycles_and_time_convert_there_and_back() {

@@ -328,7 +328,7 @@ impl Peripheral for Gmac {
         self.settle(cx);
         let on_wire = self.on_wire(cx);
         // Frames are taken off the cable in any case: those that nobody receives are lost.
-        while let Some(frame) = cx.link.as_mut().and_then(|link| link.receive(cx.now)) {
+        while let Some(frame) = cx.receive_frame() {
             if on_wire && self.ncr & ncr::LBL == 0 {
                 self.receive(Pending::good(frame), cx);
             }

@@ -193,13 +193,9 @@ impl Gmac {
 
         if self.ncr & ncr::LBL != 0 || self.phy.loops_back() {
             self.receive(frame, cx);
-        } else if frame.is_good()
-            && frame.bytes().len() >= MIN_FRAME
-            && self.on_wire(cx)
-            && let Some(link) = cx.link.as_mut()
-        {
+        } else if frame.is_good() && frame.bytes().len() >= MIN_FRAME && self.on_wire(cx) {
             // A frame with a wrong FCS or too short is dropped by whoever is at the other end.
-            link.transmit(done_at, frame.bytes());
+            cx.transmit_frame(done_at, frame.bytes());
         }
     }
 

@@ -18,6 +18,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::timebase::Period;
 
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
@@ -77,8 +78,11 @@ pub(crate) struct Rtc {
     /// Counter value at `anchor`; the counter runs from there while enabled and clocked.
     count: u64,
     anchor: Instant,
-    /// Up to when flags are worked out.
+    /// Up to when flags are worked out; nothing happens from there to `due`.
     seen: Instant,
+    /// When the next flag rises that is not up yet, and when the next one that interrupts.
+    due: Instant,
+    interrupt_due: Instant,
     /// When each SYNCBUSY bit clears.
     busy: [Instant; 20],
 }
@@ -105,6 +109,8 @@ impl Rtc {
             count: 0,
             anchor: Instant::ZERO,
             seen: Instant::ZERO,
+            due: Instant::NEVER,
+            interrupt_due: Instant::NEVER,
             busy: [Instant::ZERO; 20],
         }
     }
@@ -142,14 +148,17 @@ impl Rtc {
         if !self.running() {
             return 0;
         }
-        let nanos = u128::from(now.since(self.anchor).as_nanos() as u64);
-        (nanos * u128::from(self.hz) / (u128::from(self.divisor()) * 1_000_000_000)) as u64
+        self.period().whole(now.since(self.anchor).as_nanos() as u64)
+    }
+
+    /// Length of a counter period.
+    fn period(&self) -> Period {
+        Period::new(self.divisor(), self.hz)
     }
 
     /// When the counter has made `periods` periods since the anchor.
     fn instant_of(&self, periods: u64) -> Instant {
-        let nanos = (u128::from(periods) * u128::from(self.divisor()) * 1_000_000_000).div_ceil(u128::from(self.hz));
-        u64::try_from(nanos).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
+        self.period().end(periods).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
     }
 
     /// Counter value at `now`.
@@ -216,11 +225,42 @@ impl Rtc {
             return Instant::NEVER;
         }
         // PERn: every 2^(n + 3) periods of CLK_RTC_OSC (21.6.8.1).
-        let step = u128::from(self.hz);
-        let length = 1_000_000_000_u128 << (n + 3);
-        let passed = u128::from(after.since(self.anchor).as_nanos() as u64) * step / length;
-        let nanos = ((passed + 1) * length).div_ceil(step);
-        u64::try_from(nanos).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
+        let period = Period::new(1 << (n + 3), self.hz);
+        let passed = period.whole(after.since(self.anchor).as_nanos() as u64);
+        period.end(passed + 1).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
+    }
+
+    /// Lets flags rise that are due by `now`.
+    fn catch_up(&mut self, now: Instant) {
+        if now <= self.seen {
+            return;
+        }
+        if now >= self.due && self.running() {
+            for n in 0..8 {
+                if self.intflag & 1 << n == 0 && self.periodic_after(n, self.seen) <= now {
+                    self.intflag |= 1 << n;
+                }
+            }
+            if self.mode() == Mode::Clock {
+                self.advance_alarms(now);
+            } else {
+                for n in 0..self.compares() {
+                    if self.intflag & CMP0 << n == 0 && self.compare_after(n, self.seen) <= now {
+                        self.intflag |= CMP0 << n;
+                    }
+                }
+            }
+            if self.intflag & OVF == 0 && self.overflow_after(self.seen) <= now {
+                self.intflag |= OVF;
+            }
+        }
+        self.seen = now;
+    }
+
+    /// Works out what comes next, after anything that it depends on changed.
+    fn look_ahead(&mut self) {
+        self.due = self.upcoming(self.seen, !self.intflag);
+        self.interrupt_due = self.upcoming(self.seen, self.inten & !self.intflag);
     }
 
     /// The instants after `after` at which flags rise, with their flags. Only flags that are not up yet matter.
@@ -375,7 +415,45 @@ impl Peripheral for Rtc {
     }
 
     fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
-        self.advance(cx);
+        self.catch_up(cx.now);
+        self.write_register(offset, w, cx);
+        self.look_ahead();
+    }
+
+    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+        // The RTC is reset with the supply only (17, "Effects of the Different Reset Causes").
+        if cause.is_supply() {
+            *self = Self { hz: cx.clocks.rtc, anchor: cx.now, seen: cx.now, ..Self::new() };
+        }
+    }
+
+    fn next_event(&self) -> Instant {
+        self.interrupt_due
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if cx.now >= self.due {
+            self.catch_up(cx.now);
+            self.look_ahead();
+        }
+    }
+
+    fn irqs(&self) -> u64 {
+        u64::from(self.inten & self.intflag != 0)
+    }
+
+    fn clocks_changed(&mut self, cx: &mut Context<'_>) {
+        if self.hz != cx.clocks.rtc {
+            self.catch_up(cx.now);
+            self.re_anchor(cx.now);
+            self.hz = cx.clocks.rtc;
+            self.look_ahead();
+        }
+    }
+}
+
+impl Rtc {
+    fn write_register(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
         if let Some(n) = self.compare_index(offset) {
             self.write_compare(n, w.onto(self.comp[n].value), cx);
             return;
@@ -425,57 +503,6 @@ impl Peripheral for Rtc {
         }
     }
 
-    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
-        // The RTC is reset with the supply only (17, "Effects of the Different Reset Causes").
-        if cause.is_supply() {
-            *self = Self { hz: cx.clocks.rtc, anchor: cx.now, seen: cx.now, ..Self::new() };
-        }
-    }
-
-    fn next_event(&self) -> Instant {
-        self.upcoming(self.seen, self.inten & !self.intflag)
-    }
-
-    fn advance(&mut self, cx: &mut Context<'_>) {
-        if cx.now <= self.seen {
-            return;
-        }
-        if self.running() {
-            for n in 0..8 {
-                if self.intflag & 1 << n == 0 && self.periodic_after(n, self.seen) <= cx.now {
-                    self.intflag |= 1 << n;
-                }
-            }
-            if self.mode() == Mode::Clock {
-                self.advance_alarms(cx.now);
-            } else {
-                for n in 0..self.compares() {
-                    if self.intflag & CMP0 << n == 0 && self.compare_after(n, self.seen) <= cx.now {
-                        self.intflag |= CMP0 << n;
-                    }
-                }
-            }
-            if self.intflag & OVF == 0 && self.overflow_after(self.seen) <= cx.now {
-                self.intflag |= OVF;
-            }
-        }
-        self.seen = cx.now;
-    }
-
-    fn irqs(&self) -> u64 {
-        u64::from(self.inten & self.intflag != 0)
-    }
-
-    fn clocks_changed(&mut self, cx: &mut Context<'_>) {
-        if self.hz != cx.clocks.rtc {
-            self.advance(cx);
-            self.re_anchor(cx.now);
-            self.hz = cx.clocks.rtc;
-        }
-    }
-}
-
-impl Rtc {
     /// Compares the calendar with the alarms for each second that has passed.
     fn advance_alarms(&mut self, now: Instant) {
         let from = self.count_at(self.seen);

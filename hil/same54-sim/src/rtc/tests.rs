@@ -184,3 +184,40 @@ fn setting_alarms_does_not_disturb_the_count() {
     }
     assert_eq!(bench.read(1_000_000_000, 0x18), 32_768);
 }
+
+/// Two counters get the same writes; one is also read at many instants between. What they show must not differ.
+#[test]
+fn how_often_it_is_looked_at_changes_nothing() {
+    const SEED: u64 = 1;
+    let mut rng = sim_base::Rng::new(SEED);
+    for round in 0..200 {
+        let mode = [0, 1 << 7, 1 << 2, 2 << 2][round % 4] | (1 + rng.below(4) as u32) << 8;
+        let mut seldom = Bench::new(mode);
+        let mut often = Bench::new(mode);
+        let mut at = 0;
+        for step in 0..40 {
+            let width = if mode & 1 << 2 != 0 { 0xFF } else { 0x3FF };
+            let (offset, value) = match rng.below(8) {
+                _ if step == 0 => (0x18, 0),
+                _ if step == 1 => (0x00, mode | COUNTSYNC | ENABLE),
+                0 => (0x0A, rng.next_u32() & 0xCFFF),
+                1 => (0x08, rng.next_u32() & 0xCFFF),
+                2 | 3 => (0x0C, rng.next_u32() & 0xCFFF),
+                4 => (0x18, rng.next_u32() & width),
+                _ => (0x20, rng.next_u32() & width),
+            };
+            seldom.write(at, offset, value);
+            often.write(at, offset, value);
+            let end = at + 200_000 + rng.below(60_000_000);
+            for _ in 0..rng.below(20) {
+                at += rng.below((end - at) / 4 + 1);
+                often.read(at, [0x0C, 0x18][rng.below(2) as usize]);
+            }
+            at = end;
+            let shown = |bench: &mut Bench| [0x0C, 0x10, 0x18, 0x20].map(|offset| bench.read(at, offset));
+            assert_eq!(shown(&mut seldom), shown(&mut often), "seed {SEED}, round {round}, step {step}");
+            assert_eq!(seldom.rtc.next_event(), often.rtc.next_event(), "seed {SEED}, round {round}, step {step}");
+            assert_eq!(seldom.rtc.irqs(), often.rtc.irqs(), "seed {SEED}, round {round}, step {step}");
+        }
+    }
+}
