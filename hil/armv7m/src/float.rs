@@ -3,8 +3,9 @@
 //!
 //! Host doubles carry the exact result of each operation on singles, rounded *to odd* in their last bit where 53 bits
 //! do not hold it; rounding that once more to 24 bits is correct in every mode (Boldo and Melquiond, 2008). The host's
-//! own single-precision result is used whenever it cannot differ: round to nearest, a result well inside the normal
-//! range, and the Inexact flag set already.
+//! own single-precision result is used whenever it cannot differ: round to nearest, no flush to zero, and a result well
+//! inside the normal range. Then the only flag that can rise is Inexact, and it stays up, so most operations need not
+//! look for it.
 
 /// FPSCR bits.
 pub(crate) mod fpscr {
@@ -54,11 +55,20 @@ fn is_signalling(bits: u32) -> bool {
     is_nan(bits) && bits & 0x0040_0000 == 0
 }
 
-/// The host's result stands as it is: all that an exact computation could add is the Inexact flag, set before.
+/// The host's result stands: all that an exact computation could add is the Inexact flag.
 #[inline(always)]
-fn host_result_stands(result: u32, fpscr: u32) -> bool {
-    let exponent = result >> 23 & 0xFF;
-    fpscr & (MODE | IXC) == IXC && exponent.wrapping_sub(2) <= 252
+fn host_result_stands(result: f32, fpscr: u32) -> bool {
+    let exponent = result.to_bits() >> 23 & 0xFF;
+    fpscr & MODE == 0 && exponent.wrapping_sub(2) <= 252
+}
+
+/// The host's result, with the Inexact flag unless it `is_exact`.
+#[inline(always)]
+fn host_result(result: f32, fpscr: &mut u32, is_exact: impl FnOnce() -> bool) -> u32 {
+    if *fpscr & IXC == 0 && !is_exact() {
+        *fpscr |= IXC;
+    }
+    result.to_bits()
 }
 
 /// Flush to zero of an operand (FPUnpack).
@@ -160,18 +170,29 @@ fn zero_sum(fpscr: u32) -> u32 {
     if rounding(fpscr) == Rounding::Down { SIGN } else { 0 }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn add(a: u32, b: u32, fpscr: &mut u32) -> u32 {
-    let host = (f32::from_bits(a) + f32::from_bits(b)).to_bits();
-    if host_result_stands(host, *fpscr) { host } else { add_exactly(a, b, fpscr) }
+    let host = f32::from_bits(a) + f32::from_bits(b);
+    if host_result_stands(host, *fpscr) {
+        host_result(host, fpscr, || add_to_odd(double(a), double(b)) == f64::from(host))
+    } else {
+        add_exactly(a, b, fpscr)
+    }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn sub(a: u32, b: u32, fpscr: &mut u32) -> u32 {
-    let host = (f32::from_bits(a) - f32::from_bits(b)).to_bits();
+    let host = f32::from_bits(a) - f32::from_bits(b);
     if host_result_stands(host, *fpscr) {
-        host
-    } else if is_nan(b) {
+        host_result(host, fpscr, || add_to_odd(double(a), -double(b)) == f64::from(host))
+    } else {
+        sub_exactly(a, b, fpscr)
+    }
+}
+
+#[inline(never)]
+fn sub_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
+    if is_nan(b) {
         // FPSub hands NaNs on unchanged.
         let operands = [unpack(a, fpscr), b];
         process_nans(&operands, fpscr).unwrap_or(DEFAULT_NAN)
@@ -180,6 +201,7 @@ pub(crate) fn sub(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     }
 }
 
+#[inline(never)]
 fn add_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     let (a, b) = (unpack(a, fpscr), unpack(b, fpscr));
     if let Some(nan) = process_nans(&[a, b], fpscr) {
@@ -205,12 +227,17 @@ fn add_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn mul(a: u32, b: u32, fpscr: &mut u32) -> u32 {
-    let host = (f32::from_bits(a) * f32::from_bits(b)).to_bits();
-    if host_result_stands(host, *fpscr) { host } else { mul_exactly(a, b, fpscr) }
+    let host = f32::from_bits(a) * f32::from_bits(b);
+    if host_result_stands(host, *fpscr) {
+        host_result(host, fpscr, || double(a) * double(b) == f64::from(host))
+    } else {
+        mul_exactly(a, b, fpscr)
+    }
 }
 
+#[inline(never)]
 fn mul_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     let (a, b) = (unpack(a, fpscr), unpack(b, fpscr));
     if let Some(nan) = process_nans(&[a, b], fpscr) {
@@ -224,12 +251,18 @@ fn mul_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     if magnitude_a == 0 || magnitude_b == 0 { sign } else { round(double(a) * double(b), fpscr) }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn div(a: u32, b: u32, fpscr: &mut u32) -> u32 {
-    let host = (f32::from_bits(a) / f32::from_bits(b)).to_bits();
-    if host_result_stands(host, *fpscr) { host } else { div_exactly(a, b, fpscr) }
+    let host = f32::from_bits(a) / f32::from_bits(b);
+    if host_result_stands(host, *fpscr) {
+        // The product of two singles is exact.
+        host_result(host, fpscr, || f64::from(host) * double(b) == double(a))
+    } else {
+        div_exactly(a, b, fpscr)
+    }
 }
 
+#[inline(never)]
 fn div_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     let (a, b) = (unpack(a, fpscr), unpack(b, fpscr));
     if let Some(nan) = process_nans(&[a, b], fpscr) {
@@ -255,11 +288,18 @@ fn div_exactly(a: u32, b: u32, fpscr: &mut u32) -> u32 {
     }
 }
 
+#[inline(always)]
 pub(crate) fn sqrt(a: u32, fpscr: &mut u32) -> u32 {
-    let host = f32::from_bits(a).sqrt().to_bits();
+    let host = f32::from_bits(a).sqrt();
     if host_result_stands(host, *fpscr) {
-        return host;
+        host_result(host, fpscr, || f64::from(host) * f64::from(host) == double(a))
+    } else {
+        sqrt_exactly(a, fpscr)
     }
+}
+
+#[inline(never)]
+fn sqrt_exactly(a: u32, fpscr: &mut u32) -> u32 {
     let a = unpack(a, fpscr);
     if let Some(nan) = process_nans(&[a], fpscr) {
         return nan;
@@ -276,7 +316,19 @@ pub(crate) fn sqrt(a: u32, fpscr: &mut u32) -> u32 {
 }
 
 /// `addend + a * b`, rounded once.
+#[inline(always)]
 pub(crate) fn fused_multiply_add(addend: u32, a: u32, b: u32, fpscr: &mut u32) -> u32 {
+    let sum = add_to_odd(double(addend), double(a) * double(b));
+    let host = sum as f32;
+    if host_result_stands(host, *fpscr) {
+        host_result(host, fpscr, || sum == f64::from(host))
+    } else {
+        fuse_exactly(addend, a, b, fpscr)
+    }
+}
+
+#[inline(never)]
+fn fuse_exactly(addend: u32, a: u32, b: u32, fpscr: &mut u32) -> u32 {
     let (addend, a, b) = (unpack(addend, fpscr), unpack(a, fpscr), unpack(b, fpscr));
     let (magnitude_a, magnitude_b) = (a & !SIGN, b & !SIGN);
     let infinite_product = magnitude_a == INFINITY || magnitude_b == INFINITY;
@@ -310,22 +362,46 @@ pub(crate) fn fused_multiply_add(addend: u32, a: u32, b: u32, fpscr: &mut u32) -
 }
 
 /// FPCompare: NZCV in the upper bits of a word.
+#[inline(always)]
 pub(crate) fn compare(a: u32, b: u32, signal_quiet: bool, fpscr: &mut u32) -> u32 {
     let (a, b) = (unpack(a, fpscr), unpack(b, fpscr));
-    if is_nan(a) || is_nan(b) {
-        if signal_quiet || is_signalling(a) || is_signalling(b) {
-            *fpscr |= IOC;
-        }
-        return 0x3000_0000;
-    }
-    let (a, b) = (f32::from_bits(a), f32::from_bits(b));
-    if a == b {
+    let (left, right) = (f32::from_bits(a), f32::from_bits(b));
+    if left == right {
         0x6000_0000
-    } else if a < b {
+    } else if left < right {
         0x8000_0000
-    } else {
+    } else if left > right {
         0x2000_0000
+    } else {
+        compare_unordered(a, b, signal_quiet, fpscr)
     }
+}
+
+#[inline(never)]
+fn compare_unordered(a: u32, b: u32, signal_quiet: bool, fpscr: &mut u32) -> u32 {
+    if signal_quiet || is_signalling(a) || is_signalling(b) {
+        *fpscr |= IOC;
+    }
+    0x3000_0000
+}
+
+/// FPToFixed of a whole number of 32 bits, rounded to zero: what a conversion in a program is.
+#[inline(always)]
+pub(crate) fn to_integer(a: u32, unsigned: bool, fpscr: &mut u32) -> u32 {
+    let host = f32::from_bits(a);
+    let fits = if unsigned {
+        (0.0..4_294_967_296.0).contains(&host)
+    } else {
+        (-2_147_483_648.0..2_147_483_648.0).contains(&host)
+    };
+    if !fits || *fpscr & FZ != 0 {
+        return to_fixed(a, 0, 32, unsigned, true, fpscr);
+    }
+    let integer = host as i64;
+    if integer as f32 != host {
+        *fpscr |= IXC;
+    }
+    integer as u32
 }
 
 /// FPToFixed: to an integer of `size` bits with `fraction` bits below the point, saturating.
@@ -359,6 +435,17 @@ pub(crate) fn to_fixed(a: u32, fraction: u32, size: u32, unsigned: bool, to_zero
         integer
     };
     result as i64 as u32
+}
+
+/// FixedToFP from a whole number of 32 bits.
+#[inline(always)]
+pub(crate) fn from_integer(a: u32, unsigned: bool, fpscr: &mut u32) -> u32 {
+    if *fpscr & MODE != 0 {
+        return from_fixed(a, 0, 32, unsigned, false, fpscr);
+    }
+    let integer = if unsigned { i64::from(a) } else { i64::from(a as i32) };
+    let host = integer as f32;
+    host_result(host, fpscr, || host as i64 == integer)
 }
 
 /// FixedToFP: from an integer of `size` bits in the low bits of `a`.
@@ -467,3 +554,6 @@ pub(crate) fn single_to_half(a: u32, fpscr: &mut u32) -> u32 {
     }
     sign | magnitude
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The instructions that make up nearly all of a program's work: one `match`, inlined into the run loop.
 
 use super::alu::shift_plain;
-use super::cold;
+use super::{cold, vfp};
+use crate::float;
 use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
 use crate::{Bus, Size};
@@ -43,6 +44,17 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
     macro_rules! indexed {
         () => {
             r!(b).wrapping_add(r!(c) << (op.imm & 3))
+        };
+    }
+    // Floating point that needs no look at CPACR and lazy stacking; all its encodings are wide.
+    macro_rules! fp {
+        () => {
+            !CHECKED && LEN == 4 && core.fp_ready
+        };
+    }
+    macro_rules! s {
+        ($field:ident) => {
+            core.s[usize::from(op.$field & 31)]
         };
     }
     macro_rules! branch_if {
@@ -329,6 +341,46 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         }
         Kind::Cbz => branch_if!(r!(b) == 0),
         Kind::Cbnz => branch_if!(r!(b) != 0),
+        Kind::Vadd if fp!() => s!(a) = float::add(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vsub if fp!() => s!(a) = float::sub(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vmul if fp!() => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vnmul if fp!() => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr) ^ vfp::SIGN,
+        Kind::Vdiv if fp!() => s!(a) = float::div(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vsqrt if fp!() => s!(a) = float::sqrt(s!(c), &mut core.fpscr),
+        Kind::Vmla if fp!() => s!(a) = vfp::multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
+        Kind::Vfma if fp!() => s!(a) = vfp::fused_multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
+        Kind::VmovI if fp!() => s!(a) = op.imm,
+        Kind::VmovR if fp!() => s!(a) = s!(c),
+        Kind::Vabs if fp!() => s!(a) = s!(c) & !vfp::SIGN,
+        Kind::Vneg if fp!() => s!(a) = s!(c) ^ vfp::SIGN,
+        Kind::Vcmp if fp!() => {
+            let other = if op.c == 32 { 0 } else { s!(c) };
+            let nzcv = float::compare(s!(a), other, op.d & 1 != 0, &mut core.fpscr);
+            core.fpscr = core.fpscr & 0x0FFF_FFFF | nzcv;
+        }
+        Kind::VcvtFromInt if fp!() => s!(a) = float::from_integer(s!(c), op.d & 1 == 0, &mut core.fpscr),
+        Kind::VcvtToInt if fp!() && op.d & 2 != 0 => {
+            s!(a) = float::to_integer(s!(c), op.d & 1 == 0, &mut core.fpscr);
+        }
+        Kind::VmovToCore if fp!() => r!(a) = s!(b),
+        Kind::VmovFromCore if fp!() => s!(b) = r!(a),
+        Kind::Vmrs if fp!() && op.a == 15 => core.set_nzcv(core.fpscr),
+        Kind::Vldr if fp!() => {
+            let addr = if op.b == 15 { op.imm } else { offset!() };
+            core.check_aligned(addr, Size::Word)?;
+            s!(a) = load!(addr, Word);
+            if op.d == 2 {
+                core.s[usize::from((op.a + 1) & 31)] = load!(addr.wrapping_add(4), Word);
+            }
+        }
+        Kind::Vstr if fp!() => {
+            let addr = offset!();
+            core.check_aligned(addr, Size::Word)?;
+            store!(addr, Word, s!(a));
+            if op.d == 2 {
+                store!(addr.wrapping_add(4), Word, core.s[usize::from((op.a + 1) & 31)]);
+            }
+        }
         // All others by name: without a default arm the jump table needs no bounds check. The cycle goes through memory,
         // so that it can stay in a register in the loop.
         Kind::Undecoded

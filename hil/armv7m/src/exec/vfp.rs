@@ -5,7 +5,21 @@ use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
 use crate::{Bus, Size};
 
-const SIGN: u32 = 0x8000_0000;
+pub(super) const SIGN: u32 = 0x8000_0000;
+
+/// VMLA, VMLS, VNMLA and VNMLS: two roundings.
+#[inline(always)]
+pub(super) fn multiply_add(op: &Op, addend: u32, n: u32, m: u32, fpscr: &mut u32) -> u32 {
+    let product = float::mul(n, m, fpscr) ^ if op.d & 1 != 0 { SIGN } else { 0 };
+    float::add(addend ^ if op.d & 2 != 0 { SIGN } else { 0 }, product, fpscr)
+}
+
+/// VFMA, VFMS, VFNMA and VFNMS: one rounding.
+#[inline(always)]
+pub(super) fn fused_multiply_add(op: &Op, addend: u32, n: u32, m: u32, fpscr: &mut u32) -> u32 {
+    let n = n ^ if op.d & 1 != 0 { SIGN } else { 0 };
+    float::fused_multiply_add(addend ^ if op.d & 2 != 0 { SIGN } else { 0 }, n, m, fpscr)
+}
 
 pub(super) fn execute<B: Bus, const CHECKED: bool>(core: &mut Core, bus: &mut B, op: &Op) -> Result<(), Trapped> {
     if !core.fp_ready {
@@ -13,7 +27,6 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(core: &mut Core, bus: &mut B,
     }
     let cycle = core.cycle;
     let (d, n, m) = (usize::from(op.a & 31), usize::from(op.b & 31), usize::from(op.c & 31));
-    let negate_if = |value: u32, on: bool| if on { value ^ SIGN } else { value };
     match op.kind {
         Kind::Vadd => core.s[d] = float::add(core.s[n], core.s[m], &mut core.fpscr),
         Kind::Vsub => core.s[d] = float::sub(core.s[n], core.s[m], &mut core.fpscr),
@@ -21,14 +34,10 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(core: &mut Core, bus: &mut B,
         Kind::Vnmul => core.s[d] = float::mul(core.s[n], core.s[m], &mut core.fpscr) ^ SIGN,
         Kind::Vdiv => core.s[d] = float::div(core.s[n], core.s[m], &mut core.fpscr),
         Kind::Vmla => {
-            let product = float::mul(core.s[n], core.s[m], &mut core.fpscr);
-            let addend = negate_if(core.s[d], op.d & 2 != 0);
-            core.s[d] = float::add(addend, negate_if(product, op.d & 1 != 0), &mut core.fpscr);
+            core.s[d] = multiply_add(op, core.s[d], core.s[n], core.s[m], &mut core.fpscr);
         }
         Kind::Vfma => {
-            let first = negate_if(core.s[n], op.d & 1 != 0);
-            let addend = negate_if(core.s[d], op.d & 2 != 0);
-            core.s[d] = float::fused_multiply_add(addend, first, core.s[m], &mut core.fpscr);
+            core.s[d] = fused_multiply_add(op, core.s[d], core.s[n], core.s[m], &mut core.fpscr);
         }
         Kind::VmovI => core.s[d] = op.imm,
         Kind::VmovR => core.s[d] = core.s[m],
@@ -50,11 +59,13 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(core: &mut Core, bus: &mut B,
             core.fpscr = core.fpscr & 0x0FFF_FFFF | nzcv;
         }
         Kind::VcvtFromInt => {
-            core.s[d] = float::from_fixed(core.s[m], 0, 32, op.d & 1 == 0, false, &mut core.fpscr);
+            core.s[d] = float::from_integer(core.s[m], op.d & 1 == 0, &mut core.fpscr);
+        }
+        Kind::VcvtToInt if op.d & 2 != 0 => {
+            core.s[d] = float::to_integer(core.s[m], op.d & 1 == 0, &mut core.fpscr);
         }
         Kind::VcvtToInt => {
-            let (unsigned, to_zero) = (op.d & 1 == 0, op.d & 2 != 0);
-            core.s[d] = float::to_fixed(core.s[m], 0, 32, unsigned, to_zero, &mut core.fpscr);
+            core.s[d] = float::to_fixed(core.s[m], 0, 32, op.d & 1 == 0, false, &mut core.fpscr);
         }
         Kind::VcvtFixed => {
             let (unsigned, size) = (op.d & 1 != 0, if op.d & 4 != 0 { 32 } else { 16 });

@@ -358,6 +358,51 @@ program kernel
     mvns r1, r1
     bkpt 0
 
+program float_kernel
+    @ x = x * 0.75 + n for 64 numbers at a time, their squares' sum, its root, and the quotient of both.
+    set r0, 0xE000ED88
+    mov r1, #0xF00000
+    str r1, [r0]
+    dsb
+    isb
+    set r0, 0x20002000
+    movs r1, #64
+    vmov.f32 s0, #1.0
+    vmov.f32 s1, s0
+1:  vstr s0, [r0]
+    vadd.f32 s0, s0, s1
+    adds r0, #4
+    subs r1, #1
+    bne 1b
+    vmov.f32 s2, #0.75
+    vsub.f32 s5, s1, s1
+    mov r8, #10000
+2:  set r0, 0x20002000
+    movs r1, #64
+    vmov s3, r8
+    vcvt.f32.u32 s3, s3
+    vmov.f32 s4, s5
+3:  vldr s6, [r0]
+    vmul.f32 s7, s6, s2
+    vadd.f32 s7, s7, s1
+    vcmp.f32 s7, s3
+    vmrs APSR_nzcv, fpscr
+    it gt
+    vmovgt.f32 s7, s3
+    vstr s7, [r0]
+    vmla.f32 s4, s7, s7
+    adds r0, #4
+    subs r1, #1
+    bne 3b
+    vsqrt.f32 s8, s4
+    vdiv.f32 s9, s4, s8
+    subs r8, #1
+    bne 2b
+    vcvt.s32.f32 s10, s9
+    vmov r1, s9
+    vmov r2, s10
+    bkpt 0
+
 .section .ram, "ax"
 program in_ram
     movs r0, #0
