@@ -7,9 +7,6 @@ use embedded_hal::delay::DelayNs;
 /// Core and bus clock after [`run_at_120_mhz`], Hz.
 pub const CORE_HZ: u32 = 120_000_000;
 
-/// Frequency of the RTC's clock, Hz.
-pub const RTC_HZ: u32 = 32_768;
-
 /// Switches the core from the 48 MHz that it leaves reset with to 120 MHz: DFLL48M -> GCLK5 (2 MHz) -> DPLL0 -> GCLK0.
 ///
 /// Reference is the open-loop DFLL, which needs no crystal and so never waits for one. A core that a bootloader has

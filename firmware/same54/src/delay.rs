@@ -64,3 +64,84 @@ impl DelayNs for SysTickDelay {
         self.sleep(u64::from(ms) * u64::from(CORE_HZ / 1_000));
     }
 }
+
+/// Waits on SysTick, asleep, with interrupts served meanwhile: tasks of an interrupt executor go on.
+///
+/// For blocking drivers in thread mode, such as those of flash; a wait must not interrupt another one. SysTick rather
+/// than an alarm of the RTC, because the RTC takes a fifth of a millisecond to accept one.
+#[cfg(feature = "time")]
+#[derive(Clone, Copy)]
+pub struct SleepDelay(());
+
+#[cfg(feature = "time")]
+mod interruptible {
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    use cortex_m::Peripherals;
+    use cortex_m::peripheral::SYST;
+    use cortex_m_rt::exception;
+    use embedded_hal::delay::DelayNs;
+
+    use super::{CORE_HZ, SPIN_BELOW, SYSTICK_MAX, SleepDelay, SysTickDelay};
+
+    /// SysTick has wrapped.
+    static WRAPPED: AtomicBool = AtomicBool::new(false);
+
+    #[exception]
+    fn SysTick() {
+        WRAPPED.store(true, Ordering::Relaxed);
+    }
+
+    impl SleepDelay {
+        pub(crate) fn new(delay: SysTickDelay) -> Self {
+            // SysTick is set up, and from here on nobody else's.
+            let SysTickDelay { syst: _ } = delay;
+            Self(())
+        }
+
+        fn sleep(&mut self, mut cycles: u64) {
+            if cycles < SPIN_BELOW {
+                cortex_m::asm::delay(cycles as u32);
+                return;
+            }
+            // SAFETY: `new` consumed SysTick's owner, so copies of this type are its only users. Two waits that
+            // interrupt each other would end at wrong times, and touch no memory.
+            let mut syst: SYST = unsafe { Peripherals::steal() }.SYST;
+            while cycles > 0 {
+                let chunk = cycles.min(SYSTICK_MAX);
+                WRAPPED.store(false, Ordering::Relaxed);
+                // A reload value of 0 would stop the counter.
+                syst.set_reload((chunk.max(2) - 1) as u32);
+                syst.clear_current();
+                syst.enable_interrupt();
+                syst.enable_counter();
+                // With interrupts masked none can slip in between the check and WFI; a pending one still ends WFI.
+                while cortex_m::interrupt::free(|_| {
+                    let is_waiting = !WRAPPED.load(Ordering::Relaxed);
+                    if is_waiting {
+                        cortex_m::asm::dsb();
+                        cortex_m::asm::wfi();
+                    }
+                    is_waiting
+                }) {}
+                syst.disable_counter();
+                syst.disable_interrupt();
+                cycles -= chunk;
+            }
+        }
+    }
+
+    impl DelayNs for SleepDelay {
+        fn delay_ns(&mut self, ns: u32) {
+            self.sleep((u64::from(ns) * u64::from(CORE_HZ)).div_ceil(1_000_000_000));
+        }
+
+        fn delay_us(&mut self, us: u32) {
+            self.sleep(u64::from(us) * u64::from(CORE_HZ / 1_000_000));
+        }
+
+        fn delay_ms(&mut self, ms: u32) {
+            self.sleep(u64::from(ms) * u64::from(CORE_HZ / 1_000));
+        }
+    }
+}

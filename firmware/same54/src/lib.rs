@@ -26,6 +26,8 @@ pub mod trng;
 pub mod watchdog;
 pub mod xpro;
 
+#[cfg(feature = "time")]
+pub use delay::SleepDelay;
 pub use delay::SysTickDelay;
 pub use nor::{Nor, NorError};
 pub use nvm::{Nvm, NvmError};

@@ -12,15 +12,13 @@ use core::task::{Context, Poll, Waker};
 
 use atsamd_hal::pac::{self, interrupt};
 use critical_section::{CriticalSection, Mutex};
-use embassy_time::Instant;
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
-use embedded_hal::delay::DelayNs;
 use pac::Interrupt;
 use pac::NVIC;
 
-use crate::clock::{CORE_HZ, RTC_HZ, RtcSource};
-use crate::delay::SysTickDelay;
+use crate::clock::RtcSource;
+use crate::delay::{SleepDelay, SysTickDelay};
 use crate::priority;
 use crate::xpro::RtcPort;
 
@@ -57,8 +55,10 @@ fn rtc() -> &'static pac::rtc::Mode0 {
 }
 
 /// Starts embassy-time. Before this call time stands still at 0.
-pub fn start(mut port: RtcPort, delay: &mut SysTickDelay, nvic: &mut NVIC) -> RtcSource {
-    let source = port.start_clock(delay);
+///
+/// SysTick goes over to the second value, which waits with interrupts served.
+pub fn start(mut port: RtcPort, mut delay: SysTickDelay, nvic: &mut NVIC) -> (RtcSource, SleepDelay) {
+    let source = port.start_clock(&mut delay);
     let rtc = port.rtc.mode0();
     rtc.ctrla().write(|w| w.swrst().set_bit());
     while rtc.ctrla().read().swrst().bit_is_set() || rtc.syncbusy().read().bits() != 0 {}
@@ -76,7 +76,7 @@ pub fn start(mut port: RtcPort, delay: &mut SysTickDelay, nvic: &mut NVIC) -> Rt
     rtc.intflag().write(|w| w.ovf().set_bit().cmp1().set_bit());
     rtc.intenset().write(|w| w.ovf().set_bit().cmp1().set_bit());
     priority::enable(nvic, Interrupt::RTC, priority::TIME);
-    source
+    (source, SleepDelay::new(delay))
 }
 
 impl RtcDriver {
@@ -159,56 +159,6 @@ impl Driver for RtcDriver {
 #[interrupt]
 fn RTC() {
     DRIVER.on_interrupt();
-}
-
-/// Waits asleep on the RTC, with interrupts served meanwhile.
-///
-/// For blocking drivers in thread mode (flash): tasks of an interrupt executor go on while it waits. Not for use in
-/// interrupt handlers of [`priority::TIME`] or above, where the alarm could not arrive.
-#[derive(Clone, Copy, Default)]
-pub struct AlarmDelay;
-
-/// Shorter waits than this spin; the RTC's resolution is no better, nanoseconds.
-const SPIN_BELOW_NS: u32 = 40_000;
-
-impl AlarmDelay {
-    fn sleep_ticks(&mut self, ticks: u64) {
-        // One more, because the current tick has already begun.
-        let deadline = Instant::now().as_ticks() + ticks + 1;
-        while !cortex_m::interrupt::free(|_| {
-            if Instant::now().as_ticks() >= deadline {
-                return true;
-            }
-            // Scheduled anew each time: an entry of an earlier wait would swallow this one. With interrupts masked
-            // the alarm cannot slip in between the check and WFI, and a pending interrupt still ends WFI.
-            embassy_time_driver::schedule_wake(deadline, Waker::noop());
-            cortex_m::asm::dsb();
-            cortex_m::asm::wfi();
-            false
-        }) {}
-    }
-}
-
-impl DelayNs for AlarmDelay {
-    fn delay_ns(&mut self, ns: u32) {
-        if ns < SPIN_BELOW_NS {
-            cortex_m::asm::delay((u64::from(ns) * u64::from(CORE_HZ) / 1_000_000_000) as u32 + 1);
-        } else {
-            self.sleep_ticks((u64::from(ns) * u64::from(RTC_HZ)).div_ceil(1_000_000_000));
-        }
-    }
-
-    fn delay_us(&mut self, us: u32) {
-        if us < SPIN_BELOW_NS / 1_000 {
-            self.delay_ns(us * 1_000);
-        } else {
-            self.sleep_ticks((u64::from(us) * u64::from(RTC_HZ)).div_ceil(1_000_000));
-        }
-    }
-
-    fn delay_ms(&mut self, ms: u32) {
-        self.sleep_ticks((u64::from(ms) * u64::from(RTC_HZ)).div_ceil(1_000));
-    }
 }
 
 /// Runs one future to its end in thread mode, asleep between its wake-ups. For tests and other single-purpose programs.

@@ -19,9 +19,9 @@ mod board {
     use embedded_alloc::LlffHeap;
     use embedded_storage::nor_flash::ReadNorFlash;
     use panic_probe as _;
+    use same54::SleepDelay;
     use same54::gmac::{Gmac, Link, LinkMode};
     use same54::led::Led;
-    use same54::time::AlarmDelay;
     use same54::watchdog::Watchdog;
     use same54::{Board, Nor, Nvm, identity};
     use static_cell::{ConstStaticCell, StaticCell};
@@ -46,7 +46,7 @@ mod board {
     static DOWNLOADS: Downloads = Downloads::new();
     static PLATFORM: Platform = Platform { random: entropy::fill, unix_time: wall_clock::unix_time };
 
-    type Storages = Storage<Nor<AlarmDelay>>;
+    type Storages = Storage<Nor<SleepDelay>>;
 
     fn start_heap() {
         static MEMORY: StaticCell<[MaybeUninit<u8>; HEAP_LEN]> = StaticCell::new();
@@ -62,7 +62,7 @@ mod board {
     async fn main(spawner: Spawner) {
         start_heap();
         let mut board = defmt::unwrap!(Board::take());
-        let rtc_source = same54::time::start(board.rtc, &mut board.delay, &mut board.nvic);
+        let (rtc_source, delay) = same54::time::start(board.rtc, board.delay, &mut board.nvic);
         info!("boot: {} after {}, time from {}", VERSION, board.reset_cause.as_str(), rtc_source);
         if !board.brown_out_guarded {
             warn!("boot: brown-out detector is off");
@@ -73,7 +73,7 @@ mod board {
         // A hang must not last, trial or not.
         board.watchdog.start_16_s();
 
-        let mut nvm = Nvm::new(board.nvmctrl, AlarmDelay);
+        let mut nvm = Nvm::new(board.nvmctrl, delay);
         let settings = read_settings(&mut nvm);
         let boot = BootRecord::open(nvm);
         report_boot(boot.status());
@@ -87,7 +87,7 @@ mod board {
             supervision::trial_begins();
         }
         let Some(settings) = settings else { return supervision::no_cloud() };
-        let flash = match Nor::new(board.qspi, AlarmDelay) {
+        let flash = match Nor::new(board.qspi, delay) {
             Ok(flash) => Some(flash),
             Err(error) => {
                 warn!("storage: external flash: {}", error);
@@ -109,7 +109,7 @@ mod board {
     }
 
     /// Copies the provisioning record out of flash; it is used as long as the program runs.
-    fn read_settings(nvm: &mut Nvm<AlarmDelay>) -> Option<&'static Settings<'static>> {
+    fn read_settings(nvm: &mut Nvm<SleepDelay>) -> Option<&'static Settings<'static>> {
         static SETTINGS: StaticCell<Settings<'static>> = StaticCell::new();
         let place = nvm.mapped(PROVISIONING.start, PROVISIONING.len as usize)?;
         let len = match Settings::parse(place) {
@@ -223,7 +223,7 @@ mod board {
         settings: &'static Settings<'static>,
         tls: Config,
         storage: &'static Storages,
-        boot: BootRecord<Nvm<AlarmDelay>>,
+        boot: BootRecord<Nvm<SleepDelay>>,
     ) {
         static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
         let parts = Parts {
