@@ -361,6 +361,7 @@ impl Board {
     /// Time goes on to `until` while the core stands still.
     fn pass_time(&mut self, until: Instant) {
         self.chip.time.meet(self.cpu.cycle(), until);
+        self.chip.steady.until = 0;
     }
 
     /// The chip goes through a reset and the core starts anew.
@@ -480,7 +481,6 @@ impl Board {
         if !self.powered || secured {
             return Err(BusFault);
         }
-        self.chip.look_at_link();
         self.chip.advance();
         self.chip.parts.dsu.set_debugger_present();
         Ok(())

@@ -2,7 +2,7 @@
 
 use armv7m::{Bus, BusFault, Cycle, Size};
 
-use crate::chip::Chip;
+use crate::chip::{Chip, Steady};
 use crate::map::{Id, NO_BIT, Place, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, BANK_SIZE, FLASH_SIZE, RAM_BASE, RAM_SIZE};
 use crate::peripheral::{Unmodelled, Write};
@@ -83,6 +83,10 @@ impl Chip {
     #[inline(never)]
     fn read_slow(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
         self.cycle = at;
+        let steady = &self.steady;
+        if at < steady.until && addr == steady.addr && size as u32 == steady.bytes {
+            return Ok(steady.value);
+        }
         let bytes = size as usize;
         match addr {
             0..FLASH_SIZE => {
@@ -100,7 +104,14 @@ impl Chip {
             }
             QSPI_BASE..0x0500_0000 => self.read_serial_memory(addr - QSPI_BASE, size),
             0x4000_0000..0x4700_0000 => match locate(addr).ok_or(BusFault)? {
-                Place::Block(id, offset) => self.read_block(id, offset, size),
+                Place::Block(id, offset) => {
+                    let value = self.read_block(id, offset, size)?;
+                    if let Some(until) = self.shared.signals.steady_until.take() {
+                        let until = self.time.cycle_at(until);
+                        self.steady = Steady { addr, bytes: size as u32, value, until };
+                    }
+                    Ok(value)
+                }
                 Place::Absent(name, offset) => {
                     self.note_absent(name, offset, false);
                     Ok(0)
@@ -140,6 +151,7 @@ impl Chip {
     fn wait_for_flash(&mut self) {
         if let Some(until) = self.parts.nvmctrl.busy_until() {
             self.time.skip(until.since(self.now()));
+            self.steady.until = 0;
             self.with(Id::Nvmctrl, |parts, cx| parts.get(Id::Nvmctrl).advance(cx));
             self.shared.signals.attention = true;
         }
@@ -161,6 +173,7 @@ impl Chip {
     /// The core waits for the bus.
     fn stand_still(&mut self, time: std::time::Duration) {
         self.time.skip(time);
+        self.steady.until = 0;
         if self.is_due() {
             self.shared.signals.attention = true;
         }
@@ -179,13 +192,18 @@ impl Chip {
         let value = self.with(id, |parts, cx| {
             let part = parts.get(id);
             // Registers narrower than the access are read one after the other, wider ones are cut.
-            let (mut at, mut value) = (offset, 0);
+            let (mut at, mut value, mut registers) = (offset, 0, 0);
             while at < end {
                 let width = part.width(at) as u32;
                 let start = at & !(width - 1);
                 let register = part.read(start, cx) >> (8 * (at - start));
                 value |= register << (8 * (at - offset));
                 at = start + width;
+                registers += 1;
+            }
+            if registers > 1 {
+                // What one register says of itself is not true of all.
+                cx.signals.steady_until = None;
             }
             value
         });

@@ -152,6 +152,16 @@ impl Shared {
     }
 }
 
+/// A register that reads the same until `until`, as long as nothing else happens to the chip.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Steady {
+    pub(crate) addr: u32,
+    pub(crate) bytes: u32,
+    pub(crate) value: u32,
+    /// The first cycle at which it may read differently.
+    pub(crate) until: Cycle,
+}
+
 /// Chip and time.
 pub(crate) struct Chip {
     pub(crate) parts: Parts,
@@ -167,6 +177,8 @@ pub(crate) struct Chip {
     deadline: Instant,
     /// When the far end of the Ethernet cable next has something, as it said when it was last asked.
     link_at: Instant,
+    /// What a program that polls a register reads without further ado.
+    pub(crate) steady: Steady,
     /// Blocks whose missing bus clock has been reported since the last reset.
     unclocked: BTreeSet<Id>,
     rng: Rng,
@@ -194,6 +206,7 @@ impl Chip {
             next_events: [Instant::NEVER; COUNT],
             deadline: Instant::NEVER,
             link_at: Instant::NEVER,
+            steady: Steady::default(),
             unclocked: BTreeSet::new(),
             rng: rng.fork("board"),
         }
@@ -219,6 +232,7 @@ impl Chip {
             next_events: self.next_events,
             deadline: self.deadline,
             link_at: Instant::NEVER,
+            steady: Steady::default(),
             unclocked: self.unclocked.clone(),
             rng: self.rng.clone(),
         }
@@ -244,6 +258,7 @@ impl Chip {
 
     /// Reads back interrupt lines and next event of block `id`.
     pub(crate) fn settle(&mut self, id: Id) {
+        self.steady.until = 0;
         if self.shared.signals.clocks_dirty {
             self.shared.signals.clocks_dirty = false;
             self.update_clocks();

@@ -152,6 +152,12 @@ impl Context<'_> {
         link.receive(self.now)
     }
 
+    /// Says of the register that is being read: until `until` it reads the same, without side effects, unless the chip
+    /// is touched elsewhere. For registers that programs poll.
+    pub(crate) fn steady_until(&mut self, until: Instant) {
+        self.signals.steady_until = Some(until);
+    }
+
     /// Whether the far end of the Ethernet cable is plugged in and alive.
     pub(crate) fn link_is_up(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.is_up())
@@ -175,6 +181,8 @@ pub(crate) struct Signals {
     pub(crate) clocks_dirty: bool,
     /// The Ethernet cable's far end must be asked anew when it has something next.
     pub(crate) link_moved: bool,
+    /// See [`Context::steady_until`].
+    pub(crate) steady_until: Option<Instant>,
 }
 
 impl Signals {

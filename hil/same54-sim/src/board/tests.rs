@@ -459,3 +459,26 @@ fn a_chip_without_cable_or_program_does_not_hold_time_still() {
     board.run_until(millis(2));
     assert_eq!((board.now(), board.instructions()), (millis(2), 0));
 }
+
+/// `ldr r3, [r0, #16]; tst r3, r2; bne .-4; b .` with r0 = RTC and r2 = SYNCBUSY.COMP0.
+const POLL_SYNCBUSY: [u16; 6] = [0x2220, 0x4802, 0x6903, 0x4213, 0xD1FC, 0xE7FE];
+
+#[test]
+fn a_polled_register_changes_when_its_time_comes() {
+    const RTC: u32 = 0x4000_2400;
+    let code: Vec<u16> = POLL_SYNCBUSY.into_iter().chain([RTC as u16, (RTC >> 16) as u16]).collect();
+    let mut board = with_code(&code, &[], true);
+    // CLK_RTC_OSC is 1 024 Hz: a synchronisation takes four periods.
+    set(&mut board, RTC + 0x20, 1_000);
+    let written = board.now();
+    let done = Instant::from_nanos(written.as_nanos() + 4 * 1_000_000_000 / 1_024);
+    board.run_until(Instant::from_nanos(done.as_nanos() - 500));
+    assert_eq!(board.register(3), 1 << 5);
+    board.run_until(Instant::from_nanos(done.as_nanos() + 500));
+    assert_eq!((board.register(3), board.register(15)), (0, 0x40A));
+    // A write from elsewhere ends it, too.
+    set(&mut board, RTC + 0x20, 2_000);
+    assert_eq!(word(&mut board, RTC + 0x10), 1 << 5);
+    set(&mut board, RTC + 0x24, 2_000);
+    assert_eq!(word(&mut board, RTC + 0x10), 3 << 5);
+}

@@ -163,7 +163,8 @@ impl Rtc {
 
     /// Counter value at `now`.
     fn count_at(&self, now: Instant) -> u64 {
-        (self.count + self.periods(now)) % self.modulus()
+        let (count, modulus) = (self.count + self.periods(now), self.modulus());
+        if count < modulus { count } else { count % modulus }
     }
 
     /// Makes the last counter edge the anchor, before the modulus or the clock changes. Edges are rounded to
@@ -309,6 +310,11 @@ impl Rtc {
         (0..).zip(&self.busy).fold(0, |bits, (n, until)| bits | u32::from(*until > now) << n)
     }
 
+    /// When the next SYNCBUSY bit clears.
+    fn busy_changes_after(&self, now: Instant) -> Instant {
+        self.busy.iter().copied().filter(|until| *until > now).min().unwrap_or(Instant::NEVER)
+    }
+
     fn write_ctrla(&mut self, value: u32, cx: &mut Context<'_>) {
         if value & SWRST != 0 {
             let (hz, bkup) = (self.hz, self.bkup);
@@ -400,7 +406,10 @@ impl Peripheral for Rtc {
             0x08 | 0x0A => self.inten,
             0x0C => self.intflag,
             0x0E => self.dbgctrl,
-            0x10 => self.syncbusy(cx.now),
+            0x10 => {
+                cx.steady_until(self.busy_changes_after(cx.now).min(self.due));
+                self.syncbusy(cx.now)
+            }
             0x14 => self.freqcorr,
             0x18 => self.read_counter(cx),
             0x1C if self.mode() == Mode::Count16 => self.per,
