@@ -23,7 +23,6 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             return core.fault(cfsr::UNDEFINSTR);
         }
         Kind::NoCoprocessor => return core.fault(cfsr::NOCP),
-        Kind::It | Kind::Barrier => {}
         Kind::DpImm => {
             let carry = if op.c == Op::CARRY_KEPT { core.c } else { op.c != 0 };
             return core.general_operation(op, op.imm, carry, next);

@@ -66,7 +66,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         };
     }
     match op.kind {
-        Kind::Nop => {}
+        Kind::Nop | Kind::It | Kind::Barrier => {}
         Kind::MovI => r!(a) = op.imm,
         Kind::MovIS => r!(a) = core.logical(op.imm, op.d),
         Kind::MovR => r!(a) = r!(c),
@@ -389,7 +389,6 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         | Kind::LsrRS
         | Kind::Undefined
         | Kind::NoCoprocessor
-        | Kind::It
         | Kind::DpImm
         | Kind::DpReg
         | Kind::ShiftR
@@ -410,7 +409,6 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         | Kind::Strexb
         | Kind::Strexh
         | Kind::Clrex
-        | Kind::Barrier
         | Kind::Svc
         | Kind::Bkpt
         | Kind::Wfi
