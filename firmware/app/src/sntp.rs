@@ -47,7 +47,7 @@ pub fn parse(packet: &[u8], nonce: u64) -> Option<u64> {
     }
     // RFC 4330 section 3: with the top bit clear the timestamp is in era 1, from 2036 to 2104.
     let seconds = if seconds < ERA / 2 { seconds + ERA } else { seconds };
-    Some((seconds - UNIX_EPOCH) * 1000 + (fraction * 1000 >> 32))
+    Some((seconds - UNIX_EPOCH) * 1000 + ((fraction * 1000) >> 32))
 }
 
 #[cfg(test)]
