@@ -64,3 +64,53 @@ pub async fn run(mut feed: impl FnMut()) -> ! {
         Timer::after(FEED_PERIOD).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use embassy_futures::block_on;
+    use embassy_futures::select::select;
+    use embassy_futures::yield_now;
+    use embassy_time::MockDriver;
+
+    use super::*;
+
+    /// Runs the supervision for `seconds` from start, with a sign of life each second until `alive_s`; returns when the
+    /// watchdog was fed last.
+    fn last_fed_s(seconds: u64, alive_s: u64) -> u64 {
+        let driver = MockDriver::get();
+        driver.reset();
+        let fed = Cell::new(0);
+        let clock = async {
+            for second in 1..=seconds {
+                driver.advance(Duration::from_secs(1));
+                if second <= alive_s {
+                    sign_of_life();
+                }
+                yield_now().await;
+                yield_now().await;
+            }
+        };
+        block_on(select(run(|| fed.set(Instant::now().as_secs())), clock));
+        fed.get()
+    }
+
+    #[test]
+    fn watchdog_is_fed_while_the_cloud_task_lives_and_starves_when_it_is_silent() {
+        let _clock = crate::test_clock();
+        assert!(last_fed_s(1_000, 1_000) > 990);
+        let last = last_fed_s(1_000, 100);
+        assert!((390..400).contains(&last), "fed last after {last} s");
+    }
+
+    #[test]
+    fn image_on_trial_has_limited_time_to_confirm_itself() {
+        let _clock = crate::test_clock();
+        trial_begins();
+        let last = last_fed_s(2_000, 2_000);
+        trial_over();
+        assert!((890..900).contains(&last), "fed last after {last} s");
+        assert!(last_fed_s(2_000, 2_000) > 1_990);
+    }
+}

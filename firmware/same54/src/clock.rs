@@ -4,7 +4,7 @@ use atsamd_hal::clock::GenericClockController;
 use atsamd_hal::pac;
 use embedded_hal::delay::DelayNs;
 
-/// Core and bus clock after [`run_at_120_mhz`], Hz.
+/// Core and bus clock from [`Board::take`](crate::Board::take) on, Hz.
 pub const CORE_HZ: u32 = 120_000_000;
 
 /// Switches the core from the 48 MHz that it leaves reset with to 120 MHz: DFLL48M -> GCLK5 (2 MHz) -> DPLL0 -> GCLK0.

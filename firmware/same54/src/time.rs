@@ -1,7 +1,7 @@
 //! embassy-time on the RTC: mode 0, 32 bits at 32.768 kHz (SAM D5x/E5x datasheet, chapter 21).
 //!
 //! The counter is extended to 64 bits by counting half periods: one interrupt when COUNT passes 0x8000_0000, one when it
-//! wraps. COUNT is read through a synchroniser and lags by up to [`SYNC_SLACK`] ticks, compare values take as long to
+//! wraps. COUNT is read through a synchroniser and lags by up to 12 ticks, compare values take as long to
 //! arrive; both show below wherever a margin is kept.
 
 use core::cell::{Cell, RefCell};

@@ -1,6 +1,6 @@
 //! Ethernet: GMAC (SAM D5x/E5x datasheet, chapter 24) over RMII, as an embassy-net driver.
 //!
-//! Frames go through descriptor rings in RAM ([`ring`]); speed and duplex follow the PHY ([`phy`]). Checksums are
+//! Frames go through descriptor rings in RAM (`ring`); speed and duplex follow the PHY (`phy`). Checksums are
 //! left to the network stack, which then also covers the way through the controller.
 
 mod phy;
