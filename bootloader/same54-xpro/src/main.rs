@@ -25,10 +25,7 @@ use update_image::layout::{SLOT, STORE};
 
 /// The file system takes 1.5 KB, and 0.5 KB per open file.
 const HEAP_SIZE: usize = 8 * 1024;
-const RAM: Region = Region {
-    start: 0x2000_0000,
-    len: 0x4_0000,
-};
+const RAM: Region = Region { start: 0x2000_0000, len: 0x4_0000 };
 /// Time for a debugger to fetch the last log lines: the image's own log takes their place in RAM.
 const LOG_GRACE_MS: u32 = 20;
 
@@ -70,9 +67,7 @@ fn main() -> ! {
         warn!("boot: the last start crashed, going without external flash");
         None
     } else {
-        Nor::new(board.qspi, delay)
-            .inspect_err(|error| warn!("boot: external flash: {}", error))
-            .ok()
+        Nor::new(board.qspi, delay).inspect_err(|error| warn!("boot: external flash: {}", error)).ok()
     };
     let config = Config {
         board: BOARD_NAME,
@@ -82,26 +77,17 @@ fn main() -> ! {
         store: STORE,
         watchdog_reset: board.reset_cause == ResetCause::Watchdog,
     };
-    let mut log = RttLog {
-        watchdog: board.watchdog,
-    };
+    let mut log = RttLog { watchdog: board.watchdog };
     // 8 KB on a stack of more than 200.
     let mut scratch = Scratch::new();
     let decision = bootloader_core::boot(nvm, nor, &config, &mut scratch, &mut log);
 
     match decision {
-        Decision::Start {
-            image,
-            vector_table,
-            trial,
-        } => {
+        Decision::Start { image, vector_table, trial } => {
             let v = image.version;
             match trial {
                 Some(n) => {
-                    info!(
-                        "boot: starting {=u8}.{=u8}.{=u16} on trial {=u8}",
-                        v.major, v.minor, v.revision, n
-                    );
+                    info!("boot: starting {=u8}.{=u8}.{=u16} on trial {=u8}", v.major, v.minor, v.revision, n);
                     log.watchdog.start_16_s();
                 }
                 None => info!("boot: starting {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),

@@ -29,9 +29,13 @@ impl Program {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let elf = fs::read(path).map_err(|source| Error::read(path, source))?;
         let artifact = |why: String| Error::Artifact { path: path.to_owned(), why };
-        let file = object::File::parse(&*elf).map_err(|why| artifact(format!("not an ELF file ({why}); build it for {TARGET}")))?;
+        let file = object::File::parse(&*elf)
+            .map_err(|why| artifact(format!("not an ELF file ({why}); build it for {TARGET}")))?;
         if file.architecture() != Architecture::Arm {
-            return Err(artifact(format!("an ELF file for {:?}, not for Arm; build it for {TARGET}", file.architecture())));
+            return Err(artifact(format!(
+                "an ELF file for {:?}, not for Arm; build it for {TARGET}",
+                file.architecture()
+            )));
         }
         Ok(Self { path: path.to_owned(), elf })
     }
@@ -52,7 +56,8 @@ impl Program {
             let at = section.elf_section_header().sh_offset(endian);
             let load = file.elf_program_headers().iter().find_map(|segment| {
                 let from = segment.p_offset(endian);
-                let inside = segment.p_type(endian) == elf::PT_LOAD && (from..from + segment.p_filesz(endian)).contains(&at);
+                let inside =
+                    segment.p_type(endian) == elf::PT_LOAD && (from..from + segment.p_filesz(endian)).contains(&at);
                 inside.then(|| segment.p_paddr(endian) + (at - from))
             });
             let data = section.data().map_err(|_| artifact("a section lies outside the file"))?;
@@ -114,9 +119,18 @@ impl Workspace {
         eprintln!("building {name} for {TARGET}");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
-        command
-            .current_dir(&self.root)
-            .args(["build", "--quiet", "-p", package, "--bin", bin, "--target", TARGET, "--profile", PROFILE]);
+        command.current_dir(&self.root).args([
+            "build",
+            "--quiet",
+            "-p",
+            package,
+            "--bin",
+            bin,
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ]);
         if let Some(version) = version {
             command.env("APP_VERSION", version);
         }
@@ -175,7 +189,8 @@ fn is_fresh(kept: &Path, dep_info: &Path, root: &Path) -> bool {
 /// Whether the standard library for [`TARGET`] is there.
 fn has_target() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let Ok(output) = Command::new(rustc).current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]).output()
+    let Ok(output) =
+        Command::new(rustc).current_dir(root()).args(["--print", "target-libdir", "--target", TARGET]).output()
     else {
         return false;
     };

@@ -50,7 +50,10 @@ fn text(
     entry: &DebuggingInformationEntry<Slice<'_>>,
 ) -> Result<String, gimli::Error> {
     let Some(name) = entry.attr_value(gimli::DW_AT_name) else { return Ok(String::new()) };
-    if !matches!(name, AttributeValue::DebugStrRef(_) | AttributeValue::String(_) | AttributeValue::DebugStrOffsetsIndex(_)) {
+    if !matches!(
+        name,
+        AttributeValue::DebugStrRef(_) | AttributeValue::String(_) | AttributeValue::DebugStrOffsetsIndex(_)
+    ) {
         return Ok(String::new());
     }
     Ok(dwarf.attr_string(unit, name)?.to_string_lossy().into_owned())

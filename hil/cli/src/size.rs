@@ -161,6 +161,9 @@ mod tests {
     fn symbols_are_attributed_to_their_crate() {
         assert_eq!(crate_of("_ZN9adu_agent5Agent4poll17h0123456789abcdefE"), "adu_agent");
         assert_eq!(crate_of("memcpy"), "(other)");
-        assert_eq!(crate_of("_ZN57_$LT$rustls..client..Conn$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE"), "rustls");
+        assert_eq!(
+            crate_of("_ZN57_$LT$rustls..client..Conn$u20$as$u20$core..fmt..Debug$GT$3fmt17h0123456789abcdefE"),
+            "rustls"
+        );
     }
 }

@@ -29,11 +29,17 @@ fn failed_step_names_what_was_expected_and_seen_and_ends_the_scenario() {
     let outcomes: Vec<_> = scenario.steps.iter().map(|step| step.outcome).collect();
     assert_eq!(outcomes, [Outcome::Passed, Outcome::Failed, Outcome::Skipped]);
     let failure = scenario.failure.as_ref().unwrap();
-    assert_eq!((failure.step.as_str(), failure.what.as_str(), failure.seen.as_str()), ("reset", "last block", "not written"));
+    assert_eq!(
+        (failure.step.as_str(), failure.what.as_str(), failure.seen.as_str()),
+        ("reset", "last block", "not written")
+    );
     assert!(failure.log.iter().any(|line| line.contains("starting 1.0.0")), "{:?}", failure.log);
 
     let table = report::table(&report, Style::Plain);
-    assert!(table.contains("expected written before the reset") && table.contains("report         not reached"), "{table}");
+    assert!(
+        table.contains("expected written before the reset") && table.contains("report         not reached"),
+        "{table}"
+    );
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure");
     let files = report::write(&report, &dir).unwrap();
     let junit = std::fs::read_to_string(files.junit).unwrap();

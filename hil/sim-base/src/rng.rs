@@ -23,9 +23,9 @@ impl Rng {
     /// An independent stream of the same seed for the part called `name`.
     pub fn fork(&self, name: &str) -> Self {
         // FNV-1a over the name, mixed with the untouched state.
-        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-        });
+        let hash = name
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
         Self::new(hash ^ self.0[0] ^ self.0[3].rotate_left(17))
     }
 

@@ -9,9 +9,9 @@ mod model;
 mod table;
 
 pub use model::{
-    Check, Entry, Failure, Figures, Lane, Outcome, Report, ScenarioReport, StepReport, Totals, Wall, SCHEMA,
+    Check, Entry, Failure, Figures, Lane, Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall,
 };
-pub use table::{render as table, Style};
+pub use table::{Style, render as table};
 
 use std::fs;
 use std::path::{Path, PathBuf};

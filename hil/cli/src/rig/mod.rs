@@ -110,9 +110,7 @@ impl Rig {
         .map_err(|why| Error::Hub(why.to_string()))?;
         let mut device_key = [0; 32];
         rng.fork("device key").fill(&mut device_key);
-        cloud
-            .enroll(Enrolment::symmetric(DEVICE, device_key))
-            .map_err(|why| Error::Hub(why.to_string()))?;
+        cloud.enroll(Enrolment::symmetric(DEVICE, device_key)).map_err(|why| Error::Hub(why.to_string()))?;
         let cloud = Arc::new(Mutex::new(cloud));
         for (ip, port, endpoint) in
             [(HUB, 8883, Endpoint::MqttTls), (DPS, 8883, Endpoint::MqttTls), (FILES, 80, Endpoint::Http)]

@@ -137,7 +137,9 @@ fn cloud_entry(event: &hub::EventKind) -> Option<Row> {
             cloud("connected", format!("{device} connects, model {}", model_id.as_deref().unwrap_or("not announced")))
         }
         Cloud::ConnectRefused { code, why } => cloud("refused", format!("CONNECT refused with {code}: {why}")),
-        Cloud::TwinRead { desired_version, .. } => cloud("twin", format!("twin read, desired version {desired_version}")),
+        Cloud::TwinRead { desired_version, .. } => {
+            cloud("twin", format!("twin read, desired version {desired_version}"))
+        }
         Cloud::DesiredSent { version, .. } => cloud("desired", format!("desired patch sent, version {version}")),
         Cloud::Reported { patch, version, .. } => cloud("reported", format!("reported version {version}: {patch}")),
         Cloud::TwinRefused { status, why, .. } => cloud("twin", format!("twin request refused: {status} {why}")),
@@ -148,7 +150,9 @@ fn cloud_entry(event: &hub::EventKind) -> Option<Row> {
         Cloud::DeploymentChanged { workflow, action, .. } => {
             cloud("deployment", format!("deployment {workflow}, action {action}"))
         }
-        Cloud::Disconnected { device: Some(device), why } => cloud("disconnected", format!("{device} disconnected: {why}")),
+        Cloud::Disconnected { device: Some(device), why } => {
+            cloud("disconnected", format!("{device} disconnected: {why}"))
+        }
         _ => return None,
     })
 }

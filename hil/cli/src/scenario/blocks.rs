@@ -213,7 +213,10 @@ mod tests {
         put(&mut watch, 0, 4, 1);
         watch.power_cut();
         put(&mut watch, 0, 5, 2);
-        assert_eq!((watch.blocks()[0].copies, watch.blocks()[0].written), (0, Some((5 * BLOCK, Instant::from_nanos(2)))));
+        assert_eq!(
+            (watch.blocks()[0].copies, watch.blocks()[0].written),
+            (0, Some((5 * BLOCK, Instant::from_nanos(2))))
+        );
         put(&mut watch, 0, 6, 3);
         assert_eq!(watch.blocks()[0].copies, 1);
     }

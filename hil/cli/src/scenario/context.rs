@@ -222,7 +222,9 @@ impl<'a> Context<'a> {
             if let Some(stuck) = self.rig.stuck().cloned() {
                 let seen = match stuck {
                     Stuck::Lockup => "the core locked up".to_owned(),
-                    Stuck::Halted { pc } => format!("the core stopped at {pc:#010x}: a panic, or a breakpoint instruction"),
+                    Stuck::Halted { pc } => {
+                        format!("the core stopped at {pc:#010x}: a panic, or a breakpoint instruction")
+                    }
                     Stuck::Watchdog => "the simulation made no end within five minutes of wall time".to_owned(),
                 };
                 return Err(self.fail(what, "seen", format!("{seen}, in {}", self.rig.running())));
@@ -246,7 +248,11 @@ impl<'a> Context<'a> {
         *drawn = WallInstant::now();
         let (found, all) = (self.blocks.found(), self.blocks.blocks().len());
         let running = self.rig.running();
-        eprint!("\r\x1b[K  … {:<18} {:>8.1} s virtual  {running}, {found} of {all} blocks", self.step, self.rig.now().as_nanos() as f64 / 1e9);
+        eprint!(
+            "\r\x1b[K  … {:<18} {:>8.1} s virtual  {running}, {found} of {all} blocks",
+            self.step,
+            self.rig.now().as_nanos() as f64 / 1e9
+        );
     }
 
     /// Shows external flash's commands to the block watch.

@@ -95,12 +95,18 @@ fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Er
     if *base != layout::VECTOR_TABLE {
         return Err(Error::Hub(format!("the firmware is linked at {base:#x}, not at {:#x}", layout::VECTOR_TABLE)));
     }
-    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test-only.pem")).map_err(|why| Error::Hub(why.to_string()))?;
+    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test-only.pem"))
+        .map_err(|why| Error::Hub(why.to_string()))?;
     let version = update_image::Version::parse(version).expect("the versions above are well-formed");
     sign::sign(payload, &key, version, 0, BOARD).map_err(|why| Error::Hub(why.to_string()))
 }
 
-fn run_one(scenario: &Scenario, options: &Options, programs: &Programs, images: &Images) -> Result<ScenarioReport, Error> {
+fn run_one(
+    scenario: &Scenario,
+    options: &Options,
+    programs: &Programs,
+    images: &Images,
+) -> Result<ScenarioReport, Error> {
     let started = WallInstant::now();
     eprintln!("{}: {}", scenario.name, scenario.summary);
     let capture = match &options.pcap {

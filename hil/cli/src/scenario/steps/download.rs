@@ -7,8 +7,8 @@ use same54_sim::{EventKind as BoardEvent, ResetCause};
 use sim_base::Instant;
 use update_image::layout;
 
-use super::super::context::{Abort, Context};
 use super::super::OLD;
+use super::super::context::{Abort, Context};
 use super::deploy;
 use crate::rig::{Observation, Running, What};
 
@@ -62,7 +62,10 @@ fn ranges_precede_blocks(context: &mut Context<'_>) -> Result<(), Abort> {
     for (index, block) in context.blocks.blocks().iter().enumerate() {
         let Some((_, done)) = block.written else { continue };
         // A power cut may have asked twice for one block: the last answer counts.
-        let own = served.iter().rev().find(|(_, offset, len)| *offset == u64::from(block.offset) && *len == u64::from(block.len));
+        let own = served
+            .iter()
+            .rev()
+            .find(|(_, offset, len)| *offset == u64::from(block.offset) && *len == u64::from(block.len));
         let next = served.iter().rev().find(|(_, offset, _)| *offset == u64::from(block.offset + block.len));
         let in_order = own.is_some_and(|(at, ..)| block.started.is_some_and(|started| *at <= started))
             && next.is_none_or(|(at, ..)| *at >= done);
@@ -71,7 +74,11 @@ fn ranges_precede_blocks(context: &mut Context<'_>) -> Result<(), Abort> {
         }
     }
     let seen = wrong.map_or_else(|| "every block".to_owned(), |index| format!("not block {index}"));
-    context.check_eq("programmed after its range came and before the next was asked for", "every block".to_owned(), seen)?;
+    context.check_eq(
+        "programmed after its range came and before the next was asked for",
+        "every block".to_owned(),
+        seen,
+    )?;
     Ok(())
 }
 
@@ -85,8 +92,7 @@ fn ranges(observations: &[Observation]) -> Vec<(Instant, u64, u64)> {
 
 /// The application keeps running: its telemetry arrives while blocks are written.
 fn heartbeat(context: &mut Context<'_>) -> Result<(), Abort> {
-    let times: Vec<_> =
-        context.blocks.blocks().iter().filter_map(|block| block.written.map(|(_, at)| at)).collect();
+    let times: Vec<_> = context.blocks.blocks().iter().filter_map(|block| block.written.map(|(_, at)| at)).collect();
     let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) else { return Ok(()) };
     let beats: Vec<_> = context
         .rig
@@ -98,7 +104,12 @@ fn heartbeat(context: &mut Context<'_>) -> Result<(), Abort> {
     let seconds = last.since(first).as_secs();
     // One a second is what the application sends; a busy network may delay one past its second.
     let enough = beats.len() as u64 * 2 >= seconds;
-    context.check("heartbeat during the download", "at least one in two seconds", format!("{} in {seconds} s", beats.len()), enough)?;
+    context.check(
+        "heartbeat during the download",
+        "at least one in two seconds",
+        format!("{} in {seconds} s", beats.len()),
+        enough,
+    )?;
     context.figure("heartbeats", beats.len() as u64);
     Ok(())
 }
@@ -109,7 +120,8 @@ pub fn download_refused(context: &mut Context<'_>) -> Result<(), Abort> {
     context.check("the image was downloaded", "ranges were served", requests, requests > 0)?;
     let absent = context.rig.nor().file_len(layout::IMAGE_BIN).is_none();
     context.check("image.bin", "never appears", if absent { "absent" } else { "there" }, absent)?;
-    let resets = context.unconsumed().iter().filter(|seen| matches!(seen.what, What::Board(BoardEvent::Reset(_)))).count();
+    let resets =
+        context.unconsumed().iter().filter(|seen| matches!(seen.what, What::Board(BoardEvent::Reset(_)))).count();
     context.check_eq("resets", 0, resets)?;
     let old = context.rig.slot_holds(&context.images.old);
     context.check("application slot", format!("holds {OLD}"), if old { OLD } else { "something else" }, old)?;
@@ -161,11 +173,17 @@ pub fn restart(context: &mut Context<'_>, version: &str) -> Result<(), Abort> {
         What::Board(BoardEvent::Reset(cause)) => Some(cause),
         _ => None,
     })?;
-    context.check("reset cause after the cut", "power-on", crate::rig::reset_cause(cause), cause == ResetCause::PowerOn)?;
-    let running = context.expect("application starts after the cut", Duration::from_secs(240), |seen| match &seen.what {
-        What::Running(Running::Application(version)) => Some(version.clone()),
-        _ => None,
-    })?;
+    context.check(
+        "reset cause after the cut",
+        "power-on",
+        crate::rig::reset_cause(cause),
+        cause == ResetCause::PowerOn,
+    )?;
+    let running =
+        context.expect("application starts after the cut", Duration::from_secs(240), |seen| match &seen.what {
+            What::Running(Running::Application(version)) => Some(version.clone()),
+            _ => None,
+        })?;
     context.check_eq("version after the cut", version.to_owned(), running)?;
     Ok(())
 }

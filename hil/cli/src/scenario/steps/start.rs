@@ -85,12 +85,21 @@ pub fn cloud(context: &mut Context<'_>) -> Result<(), Abort> {
     context.check("twin", "read by the device", "read", true)?;
     let property = |path: &str| patch.pointer(path).and_then(|value| value.as_str()).unwrap_or("none").to_owned();
     let properties = "/deviceUpdate/agent/deviceProperties";
-    context.check_eq("reported manufacturer", MANUFACTURER.to_owned(), property(&format!("{properties}/manufacturer")))?;
+    context.check_eq(
+        "reported manufacturer",
+        MANUFACTURER.to_owned(),
+        property(&format!("{properties}/manufacturer")),
+    )?;
     context.check_eq("reported model", MODEL.to_owned(), property(&format!("{properties}/model")))?;
     let compat = property("/deviceUpdate/agent/compatPropertyNames");
     context.check_eq("compatPropertyNames", "manufacturer,model".to_owned(), compat)?;
     let early = patch.to_string().contains(NEW);
-    context.check("startup report", "nothing of the new version", if early { "names it" } else { "nothing of it" }, !early)?;
+    context.check(
+        "startup report",
+        "nothing of the new version",
+        if early { "names it" } else { "nothing of it" },
+        !early,
+    )?;
     Ok(())
 }
 

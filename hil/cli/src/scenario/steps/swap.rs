@@ -19,16 +19,19 @@ const NVM_PAGE: u64 = 512;
 
 pub fn reset(context: &mut Context<'_>) -> Result<(), Abort> {
     let complete = context.blocks.blocks().last().and_then(|block| block.written).map(|(_, at)| at);
-    let Some(complete) = complete else { return Err(context.fail("last block", "written before the reset", "not written").into()) };
+    let Some(complete) = complete else {
+        return Err(context.fail("last block", "written before the reset", "not written").into());
+    };
     let mut early = 0;
-    let (at, cause) = context.expect("reset after the last block", Duration::from_secs(120), |seen| match seen.what {
-        What::Board(BoardEvent::Reset(cause)) if seen.at >= complete => Some((seen.at, cause)),
-        What::Board(BoardEvent::Reset(_)) => {
-            early += 1;
-            None
-        }
-        _ => None,
-    })?;
+    let (at, cause) =
+        context.expect("reset after the last block", Duration::from_secs(120), |seen| match seen.what {
+            What::Board(BoardEvent::Reset(cause)) if seen.at >= complete => Some((seen.at, cause)),
+            What::Board(BoardEvent::Reset(_)) => {
+                early += 1;
+                None
+            }
+            _ => None,
+        })?;
     context.check_eq("resets before the last block", 0, early)?;
     let system = cause == ResetCause::System;
     context.check("reset cause", reset_cause(ResetCause::System), reset_cause(cause), system)?;
@@ -51,7 +54,12 @@ pub fn image_swap(context: &mut Context<'_>) -> Result<(), Abort> {
             kept,
         )?;
         let there = context.rig.nor().file_len(layout::IMAGE_BIN).is_some();
-        context.check("image.bin when the first byte of the slot goes", "there", if there { "there" } else { "gone" }, there)?;
+        context.check(
+            "image.bin when the first byte of the slot goes",
+            "there",
+            if there { "there" } else { "gone" },
+            there,
+        )?;
     }
     let version = context.expect("application starts after the swap", LIMIT, |seen| match &seen.what {
         What::Running(Running::Application(version)) => Some(version.clone()),
@@ -59,7 +67,12 @@ pub fn image_swap(context: &mut Context<'_>) -> Result<(), Abort> {
     })?;
     context.check_eq("version that runs", NEW.to_owned(), version)?;
     let holds = context.rig.slot_holds(&context.deployed);
-    context.check("application slot", "equal to the image deployed", if holds { "equal" } else { "different" }, holds)?;
+    context.check(
+        "application slot",
+        "equal to the image deployed",
+        if holds { "equal" } else { "different" },
+        holds,
+    )?;
     let gone = context.rig.nor().file_len(layout::IMAGE_BIN).is_none();
     context.check("image.bin after the swap", "gone", if gone { "gone" } else { "there" }, gone)?;
     let kept = context.rig.nor().file(layout::PREVIOUS_BIN).as_ref() == Some(&context.images.old);
@@ -70,7 +83,9 @@ pub fn image_swap(context: &mut Context<'_>) -> Result<(), Abort> {
         .rig
         .observations()
         .iter()
-        .filter(|seen| matches!(seen.what, What::Board(BoardEvent::NvmErase { addr, .. }) if layout::SLOT.contains(addr)))
+        .filter(
+            |seen| matches!(seen.what, What::Board(BoardEvent::NvmErase { addr, .. }) if layout::SLOT.contains(addr)),
+        )
         .count();
     context.figure("slot blocks erased", programmed as u64);
     Ok(())
