@@ -96,8 +96,8 @@ pub fn cloud(context: &mut Context<'_>) -> Result<(), Abort> {
     let early = patch.to_string().contains(NEW);
     context.check(
         "startup report",
-        "nothing of the new version",
-        if early { "names it" } else { "nothing of it" },
+        format!("says nothing of {NEW}"),
+        format!("says {} of {NEW}", if early { "something" } else { "nothing" }),
         !early,
     )?;
     Ok(())
