@@ -4,6 +4,7 @@
 //! Ethernet and embassy-time; a bootloader does without both.
 #![no_std]
 
+mod backtrace;
 mod brown_out;
 pub mod clock;
 pub mod delay;
@@ -26,6 +27,7 @@ pub mod trng;
 pub mod watchdog;
 pub mod xpro;
 
+pub use backtrace::backtrace;
 #[cfg(feature = "time")]
 pub use delay::SleepDelay;
 pub use delay::SysTickDelay;

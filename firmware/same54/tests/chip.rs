@@ -45,6 +45,26 @@ mod tests {
     }
 
     #[test]
+    fn backtrace_leads_from_callee_to_callers() {
+        #[inline(never)]
+        fn inner(sites: &mut [u32; 8]) -> usize {
+            core::hint::black_box(same54::backtrace(sites).len())
+        }
+        #[inline(never)]
+        fn outer(sites: &mut [u32; 8]) -> usize {
+            core::hint::black_box(inner(sites))
+        }
+        let mut sites = [0; 8];
+        assert!(outer(&mut sites) >= 3);
+        let functions: [fn(&mut [u32; 8]) -> usize; 2] = [inner, outer];
+        for (site, function) in sites.iter().zip(functions) {
+            let start = function as usize as u32 & !1;
+            assert!((start..start + 128).contains(site), "{:#x} is not in the function at {:#x}", site, start);
+        }
+        assert!(sites[..3].iter().all(|&site| site < 0x10_0000));
+    }
+
+    #[test]
     fn mac_address_is_local_unicast_and_stable() {
         let mac = identity::local_mac();
         assert_eq!(mac[0] & 0b11, 0b10);

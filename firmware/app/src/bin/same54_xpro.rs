@@ -4,6 +4,7 @@
 #[cfg(target_os = "none")]
 mod board {
     use core::mem::MaybeUninit;
+    use core::sync::atomic::{AtomicBool, Ordering};
 
     use app::cloud::{self, Buffers, Parts};
     use app::download::Downloads;
@@ -11,14 +12,13 @@ mod board {
     use app::settings::{Settings, record_len};
     use app::storage::Storage;
     use app::{VERSION, entropy, heartbeat, supervision, wall_clock};
-    use defmt::{info, warn};
+    use defmt::{error, info, warn};
     use defmt_rtt as _;
     use device_tls::{Config, Platform};
     use embassy_executor::{SendSpawner, Spawner};
     use embassy_net::StackResources;
     use embedded_alloc::LlffHeap;
     use embedded_storage::nor_flash::ReadNorFlash;
-    use panic_probe as _;
     use same54::SleepDelay;
     use same54::gmac::{Gmac, Link, LinkMode};
     use same54::led::Led;
@@ -106,6 +106,23 @@ mod board {
                 supervision::no_cloud();
             }
         }
+    }
+
+    /// Says which calls led here; `addr2line` makes lines of the addresses. To look at the message or the location instead
+    /// would keep 75 KB of texts, formatting and arguments in the program. Several panics of one function may share
+    /// one call, so the line can be that of a neighbour.
+    #[panic_handler]
+    fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+        static PANICKED: AtomicBool = AtomicBool::new(false);
+        cortex_m::interrupt::disable();
+        // Logging can panic too.
+        if !PANICKED.load(Ordering::Relaxed) {
+            PANICKED.store(true, Ordering::Relaxed);
+            let mut sites = [0; 16];
+            error!("panic, called from {=[?]:#x}", same54::backtrace(&mut sites));
+        }
+        // A debugger that catches faults stops here. Without one the watchdog resets the chip.
+        cortex_m::asm::udf()
     }
 
     /// Copies the provisioning record out of flash; it is used as long as the program runs.
