@@ -135,78 +135,99 @@ pub fn verify<S: ReadAt>(
     policy: &Policy<'_>,
     buf: &mut [u8],
 ) -> Result<ImageInfo, VerifyError<S::Error>> {
-    let header = read_header(source, available, policy)?;
+    with_reader(source, |read| judge(read, available, policy, buf))
+}
+
+/// SHA-256 of the first `len` bytes of `source`.
+pub fn sha256<S: ReadAt>(source: &mut S, len: u32, buf: &mut [u8]) -> Result<[u8; 32], VerifyError<S::Error>> {
+    with_reader(source, |read| hash(read, len, buf))
+}
+
+/// A source without its type: a bootloader has two, and room for the verification once.
+type Read<'a> = dyn FnMut(u32, &mut [u8]) -> Result<(), Refusal> + 'a;
+
+/// A read that fails ends `work` with a refusal, in whose place the source's own error is returned.
+fn with_reader<S: ReadAt, T>(
+    source: &mut S,
+    work: impl FnOnce(&mut Read<'_>) -> Result<T, Refusal>,
+) -> Result<T, VerifyError<S::Error>> {
+    let mut failed = None;
+    let result = work(&mut |offset, buf| {
+        source.read_at(offset, buf).map_err(|error| {
+            failed = Some(error);
+            Refusal::Truncated
+        })
+    });
+    match failed {
+        Some(error) => Err(VerifyError::Read(error)),
+        None => result.map_err(VerifyError::Refused),
+    }
+}
+
+fn judge(read: &mut Read<'_>, available: u32, policy: &Policy<'_>, buf: &mut [u8]) -> Result<ImageInfo, Refusal> {
+    let header = read_header(read, available, policy)?;
     let protected_start = header.protected_start().ok_or(Refusal::TooLarge)?;
     let hashed_len = header.hashed_len().ok_or(Refusal::TooLarge)?;
     if hashed_len > policy.slot.len {
-        return Err(Refusal::TooLarge.into());
+        return Err(Refusal::TooLarge);
     }
     if hashed_len > available {
-        return Err(Refusal::Truncated.into());
+        return Err(Refusal::Truncated);
     }
 
     let mut tlvs = Tlvs::default();
     if header.protected_size != 0 {
-        let end = walk(source, protected_start, available, PROTECTED_AREA_MAGIC, &mut tlvs)?;
+        let end = walk(read, protected_start, available, PROTECTED_AREA_MAGIC, &mut tlvs)?;
         if end != hashed_len {
-            return Err(Refusal::BadTlv.into());
+            return Err(Refusal::BadTlv);
         }
     }
-    let total_len = walk(source, hashed_len, available, AREA_MAGIC, &mut tlvs)?;
+    let total_len = walk(read, hashed_len, available, AREA_MAGIC, &mut tlvs)?;
     if total_len > policy.slot.len {
-        return Err(Refusal::TooLarge.into());
+        return Err(Refusal::TooLarge);
     }
 
     if !tlvs.is_for(policy.board) {
-        return Err(Refusal::WrongBoard.into());
+        return Err(Refusal::WrongBoard);
     }
     let stated_hash = tlvs.hash.ok_or(Refusal::BadTlv)?;
-    let hash = sha256(source, hashed_len, buf)?;
+    let hash = hash(read, hashed_len, buf)?;
     if hash != stated_hash {
-        return Err(Refusal::WrongHash.into());
+        return Err(Refusal::WrongHash);
     }
     let key_hash = tlvs.key_hash.ok_or(Refusal::BadTlv)?;
     let signature = tlvs.signature.ok_or(Refusal::BadTlv)?;
     let key = policy.keys.iter().find(|key| key.hash() == key_hash).ok_or(Refusal::UnknownKey)?;
     if !key.verify(&hash, &signature) {
-        return Err(Refusal::WrongSignature.into());
+        return Err(Refusal::WrongSignature);
     }
     let counter = tlvs.counter.unwrap_or(0);
     if counter < policy.min_counter {
-        return Err(Refusal::CounterTooLow.into());
+        return Err(Refusal::CounterTooLow);
     }
-    check_vectors(source, &header, policy)?;
+    check_vectors(read, &header, policy)?;
     Ok(ImageInfo { version: header.version, counter, hash, total_len })
 }
 
-/// SHA-256 of the first `len` bytes of `source`.
-pub fn sha256<S: ReadAt>(source: &mut S, len: u32, buf: &mut [u8]) -> Result<[u8; 32], VerifyError<S::Error>> {
+fn hash(read: &mut Read<'_>, len: u32, buf: &mut [u8]) -> Result<[u8; 32], Refusal> {
     let mut hasher = Sha256::new();
     let mut offset = 0;
     while offset < len {
         let take = (len - offset).min(buf.len() as u32);
         let chunk = &mut buf[..take as usize];
-        read(source, offset, chunk)?;
+        read(offset, chunk)?;
         hasher.update(&*chunk);
         offset += take;
     }
     Ok(hasher.finalize().into())
 }
 
-fn read<S: ReadAt>(source: &mut S, offset: u32, buf: &mut [u8]) -> Result<(), VerifyError<S::Error>> {
-    source.read_at(offset, buf).map_err(VerifyError::Read)
-}
-
-fn read_header<S: ReadAt>(
-    source: &mut S,
-    available: u32,
-    policy: &Policy<'_>,
-) -> Result<ImageHeader, VerifyError<S::Error>> {
+fn read_header(read: &mut Read<'_>, available: u32, policy: &Policy<'_>) -> Result<ImageHeader, Refusal> {
     if available < HEADER_FIELDS as u32 {
-        return Err(Refusal::Truncated.into());
+        return Err(Refusal::Truncated);
     }
     let mut bytes = [0; HEADER_FIELDS];
-    read(source, 0, &mut bytes)?;
+    read(0, &mut bytes)?;
     let header = ImageHeader::parse(&bytes).ok_or(Refusal::BadHeader)?;
     let flags_fit = match header.flags {
         0 => true,
@@ -214,26 +235,22 @@ fn read_header<S: ReadAt>(
         _ => false,
     };
     if !flags_fit || u32::from(header.header_size) != IMAGE_HEADER_SIZE || header.payload_len < 8 {
-        return Err(Refusal::BadHeader.into());
+        return Err(Refusal::BadHeader);
     }
     Ok(header)
 }
 
 /// The first two vectors: initial stack pointer and reset (ARMv7-M ARM B1.5.3). A signed image that was linked for
 /// another place would otherwise cost three starts and a rollback.
-fn check_vectors<S: ReadAt>(
-    source: &mut S,
-    header: &ImageHeader,
-    policy: &Policy<'_>,
-) -> Result<(), VerifyError<S::Error>> {
+fn check_vectors(read: &mut Read<'_>, header: &ImageHeader, policy: &Policy<'_>) -> Result<(), Refusal> {
     let mut bytes = [0; 8];
-    read(source, u32::from(header.header_size), &mut bytes)?;
+    read(u32::from(header.header_size), &mut bytes)?;
     let [s0, s1, s2, s3, r0, r1, r2, r3] = bytes;
     let stack = u32::from_le_bytes([s0, s1, s2, s3]);
     let reset = u32::from_le_bytes([r0, r1, r2, r3]);
     let code = Region { start: policy.slot.start + u32::from(header.header_size), len: header.payload_len };
     let stack_fits = stack.is_multiple_of(8) && stack > policy.ram.start && stack <= policy.ram.end();
-    if stack_fits && reset & 1 == 1 && code.contains(reset & !1) { Ok(()) } else { Err(Refusal::BadVectors.into()) }
+    if stack_fits && reset & 1 == 1 && code.contains(reset & !1) { Ok(()) } else { Err(Refusal::BadVectors) }
 }
 
 /// The TLVs that matter.
@@ -256,49 +273,43 @@ impl Tlvs {
 ///
 /// Security counter and board count only in the protected area, hash, key and signature only in the other. Other
 /// types are skipped: they are covered by the hash, or harmless.
-fn walk<S: ReadAt>(
-    source: &mut S,
-    start: u32,
-    available: u32,
-    magic: u16,
-    tlvs: &mut Tlvs,
-) -> Result<u32, VerifyError<S::Error>> {
-    let (found, area_len) = read_pair(source, start, available, Refusal::Truncated)?;
+fn walk(read: &mut Read<'_>, start: u32, available: u32, magic: u16, tlvs: &mut Tlvs) -> Result<u32, Refusal> {
+    let (found, area_len) = read_pair(read, start, available, Refusal::Truncated)?;
     if found != magic || u32::from(area_len) < TLV_HEADER {
-        return Err(Refusal::BadTlv.into());
+        return Err(Refusal::BadTlv);
     }
     let end = start.checked_add(u32::from(area_len)).ok_or(Refusal::BadTlv)?;
     if end > available {
-        return Err(Refusal::Truncated.into());
+        return Err(Refusal::Truncated);
     }
     let protected = magic == PROTECTED_AREA_MAGIC;
     let mut at = start + TLV_HEADER;
     while at < end {
-        let (kind, len) = read_pair(source, at, end, Refusal::BadTlv)?;
+        let (kind, len) = read_pair(read, at, end, Refusal::BadTlv)?;
         at += TLV_HEADER;
         let next = at + u32::from(len);
         if next > end {
-            return Err(Refusal::BadTlv.into());
+            return Err(Refusal::BadTlv);
         }
         match (kind, protected) {
-            (tlv::SHA256, false) => take(source, at, len, &mut tlvs.hash)?,
-            (tlv::KEYHASH, false) => take(source, at, len, &mut tlvs.key_hash)?,
-            (tlv::ED25519, false) => take(source, at, len, &mut tlvs.signature)?,
+            (tlv::SHA256, false) => take(read, at, len, &mut tlvs.hash)?,
+            (tlv::KEYHASH, false) => take(read, at, len, &mut tlvs.key_hash)?,
+            (tlv::ED25519, false) => take(read, at, len, &mut tlvs.signature)?,
             (tlv::SECURITY_COUNTER, true) => {
                 let mut bytes = None;
-                take(source, at, len, &mut bytes)?;
+                take(read, at, len, &mut bytes)?;
                 if tlvs.counter.is_some() {
-                    return Err(Refusal::BadTlv.into());
+                    return Err(Refusal::BadTlv);
                 }
                 tlvs.counter = bytes.map(u32::from_le_bytes);
             }
             (tlv::BOARD, true) => {
                 let len = usize::from(len);
                 if tlvs.board.is_some() || len > BOARD_MAX {
-                    return Err(Refusal::BadTlv.into());
+                    return Err(Refusal::BadTlv);
                 }
                 let mut name = [0; BOARD_MAX];
-                read(source, at, &mut name[..len])?;
+                read(at, &mut name[..len])?;
                 tlvs.board = Some((name, len));
             }
             _ => {}
@@ -309,33 +320,23 @@ fn walk<S: ReadAt>(
 }
 
 /// The two halfwords of an area's or entry's header; `refusal` if they do not end before `limit`.
-fn read_pair<S: ReadAt>(
-    source: &mut S,
-    at: u32,
-    limit: u32,
-    refusal: Refusal,
-) -> Result<(u16, u16), VerifyError<S::Error>> {
+fn read_pair(read: &mut Read<'_>, at: u32, limit: u32, refusal: Refusal) -> Result<(u16, u16), Refusal> {
     if at.checked_add(TLV_HEADER).is_none_or(|end| end > limit) {
-        return Err(refusal.into());
+        return Err(refusal);
     }
     let mut bytes = [0; 4];
-    read(source, at, &mut bytes)?;
+    read(at, &mut bytes)?;
     let [a0, a1, b0, b1] = bytes;
     Ok((u16::from_le_bytes([a0, a1]), u16::from_le_bytes([b0, b1])))
 }
 
 /// A value of exactly `N` bytes, once.
-fn take<S: ReadAt, const N: usize>(
-    source: &mut S,
-    at: u32,
-    len: u16,
-    value: &mut Option<[u8; N]>,
-) -> Result<(), VerifyError<S::Error>> {
+fn take<const N: usize>(read: &mut Read<'_>, at: u32, len: u16, value: &mut Option<[u8; N]>) -> Result<(), Refusal> {
     if value.is_some() || usize::from(len) != N {
-        return Err(Refusal::BadTlv.into());
+        return Err(Refusal::BadTlv);
     }
     let mut bytes = [0; N];
-    read(source, at, &mut bytes)?;
+    read(at, &mut bytes)?;
     *value = Some(bytes);
     Ok(())
 }
