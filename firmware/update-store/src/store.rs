@@ -70,11 +70,8 @@ impl<F: NorFlash> Store<F> {
     /// # Errors
     /// [`StoreError::NotFound`] if there is none.
     pub fn len(&self, name: &str) -> Result<u32, StoreError> {
-        let metadata = self.fs.stat(name)?;
-        match metadata.file_type {
-            littlefs_rust::FileType::File => Ok(metadata.size),
-            littlefs_rust::FileType::Dir => Err(StoreError::Invalid),
-        }
+        // Not `stat`, which would bring strings into a program that has no others.
+        Ok(self.open(name)?.len())
     }
 
     /// Whether there is a file `name`.
