@@ -1,7 +1,7 @@
 //! docs/fidelity.md is what the models say of themselves.
 //!
 //! Each module of the virtual board has a paragraph that begins with "Fidelity:". This test gathers them and compares;
-//! `UPDATE=1 cargo test -p hil --test fidelity` writes the page.
+//! `UPDATE=1 cargo test -p same54-sim --test fidelity` writes the page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,8 +17,13 @@ no document says it. *Modelled* means behaviour, after the SAM D5x/E5x datasheet
 Not one of these models has been compared with silicon yet. Times in the core: one cycle for most instructions, fixed costs
 for loads, branches, divisions and floating point; no flash wait states, no cache.
 
-This page is generated from the sources (`UPDATE=1 cargo test -p hil --test fidelity`).
+This page is generated from the sources (`UPDATE=1 cargo test -p same54-sim --test fidelity`).
 ";
+
+/// The top folder of the project.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -41,7 +46,7 @@ fn fidelity(source: &str) -> Option<(String, String)> {
 }
 
 fn page() -> String {
-    let root = hil::artifacts::root().join("hil/same54-sim/src");
+    let root = root().join("hil/same54-sim/src");
     let mut files = Vec::new();
     sources(&root, &mut files);
     files.sort();
@@ -59,11 +64,11 @@ fn page() -> String {
 
 #[test]
 fn page_says_what_the_models_say() {
-    let path = hil::artifacts::root().join("docs/fidelity.md");
+    let path = root().join("docs/fidelity.md");
     let page = page();
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &page).unwrap();
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == page, "docs/fidelity.md is stale; run UPDATE=1 cargo test -p hil --test fidelity");
+    assert!(there == page, "docs/fidelity.md is stale; run UPDATE=1 cargo test -p same54-sim --test fidelity");
 }
