@@ -7,6 +7,7 @@ use crate::debug::dfsr;
 use crate::decode::{self, advance_it};
 use crate::exec;
 use crate::mpu::Access;
+use crate::observe::ExceptionRecord;
 use crate::op::{Kind, Op};
 use crate::ppb::is_ppb;
 use crate::state::{Core, Trap, Trapped, cfsr};
@@ -426,6 +427,18 @@ impl Cpu {
     /// Instructions that were UNDEFINED or not modelled since the last call, oldest first. The last 64 are kept.
     pub fn take_undefined(&mut self) -> Vec<Undefined> {
         self.core.undefined.drain(..).collect()
+    }
+
+    /// Starts or stops keeping a record of exception entries and exits for [`take_exceptions`](Self::take_exceptions).
+    /// Stopping forgets what was not taken.
+    pub fn record_exceptions(&mut self, on: bool) {
+        self.core.exceptions.switch(on);
+    }
+
+    /// Exception entries and exits since the last call, oldest first. A reset ends what was active without a record. At
+    /// least the last 500 000 are kept.
+    pub fn take_exceptions(&mut self) -> Vec<ExceptionRecord> {
+        self.core.exceptions.take()
     }
 
     /// A debugger's access through the AHB-AP, PPB included (DHCSR, DCRSR, FPB, DWT as the debugger sees them); other

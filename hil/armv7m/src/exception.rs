@@ -2,6 +2,7 @@
 
 use crate::debug::{demcr, dfsr};
 use crate::nvic::exception::{BUS_FAULT, DEBUG_MONITOR, HARD_FAULT, MEM_MANAGE, NMI, SVCALL, USAGE_FAULT};
+use crate::observe::ExceptionEdge;
 use crate::state::{Core, Trapped, ccr, cfsr, control, fpccr, hfsr};
 use crate::{Bus, Size};
 
@@ -114,6 +115,7 @@ impl Core {
         self.exclusive = false;
         self.event = true;
         self.nvic.activate(number);
+        self.exceptions.push(number, ExceptionEdge::Entry, self.cycle);
         match vector {
             Ok(vector) => {
                 self.pc = vector & !1;
@@ -315,6 +317,7 @@ impl Core {
 
     /// DeActivate.
     fn deactivate(&mut self, number: u16) {
+        self.exceptions.push(number, ExceptionEdge::Exit, self.cycle);
         self.nvic.deactivate(number);
         if number != NMI {
             self.faultmask = false;

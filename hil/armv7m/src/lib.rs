@@ -14,6 +14,7 @@ mod exec;
 mod float;
 mod mpu;
 mod nvic;
+mod observe;
 mod op;
 mod ppb;
 mod state;
@@ -21,6 +22,7 @@ mod systick;
 
 pub use bus::{Bus, BusFault, Size};
 pub use cpu::{Config, Cpu, Stop, Undefined};
+pub use observe::{ExceptionEdge, ExceptionRecord};
 
 /// Core clock cycles since the core's first power-on; never goes back.
 pub type Cycle = u64;

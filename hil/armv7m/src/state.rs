@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::debug::{Debug, Dwt, Fpb};
 use crate::mpu::Mpu;
 use crate::nvic::Nvic;
+use crate::observe::ExceptionLog;
 use crate::systick::SysTick;
 use crate::{Bus, Config, Cycle, Undefined};
 
@@ -177,6 +178,7 @@ pub(crate) struct Core {
     pub(crate) just_halted: bool,
     pub(crate) just_locked_up: bool,
     pub(crate) undefined: VecDeque<Undefined>,
+    pub(crate) exceptions: ExceptionLog,
 }
 
 impl Core {
@@ -229,6 +231,7 @@ impl Core {
             just_halted: false,
             just_locked_up: false,
             undefined: VecDeque::new(),
+            exceptions: ExceptionLog::default(),
         }
     }
 
@@ -238,6 +241,7 @@ impl Core {
         fresh.cycle = self.cycle;
         fresh.instructions = self.instructions;
         core::mem::swap(&mut fresh.undefined, &mut self.undefined);
+        core::mem::swap(&mut fresh.exceptions, &mut self.exceptions);
         core::mem::swap(&mut fresh.nvic, &mut self.nvic);
         fresh.nvic.reset();
         if !power_on {

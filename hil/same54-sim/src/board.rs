@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use armv7m::{BusFault, Config, Cpu, Size, Stop};
+use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Size, Stop};
 use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::chip::Chip;
@@ -65,6 +65,8 @@ pub struct Board {
     planned_cut: Option<PlannedCut>,
     /// End of the flash operations that were last seen in flight: internal, external.
     operations_seen: [Option<Instant>; 2],
+    /// Exception entries and exits with their time, while somebody wants them.
+    exceptions: Option<Vec<(Instant, ExceptionRecord)>>,
 }
 
 impl Board {
@@ -80,6 +82,7 @@ impl Board {
             reported: BTreeSet::new(),
             planned_cut: None,
             operations_seen: [None; 2],
+            exceptions: None,
         }
     }
 
@@ -95,6 +98,7 @@ impl Board {
             reported: self.reported.clone(),
             planned_cut: self.planned_cut.clone(),
             operations_seen: self.operations_seen,
+            exceptions: self.exceptions.clone(),
         }
     }
 
@@ -245,6 +249,19 @@ impl Board {
         self.chip.shared.events.take()
     }
 
+    /// Starts or stops keeping a record of the core's exception entries and exits.
+    pub fn record_exceptions(&mut self, on: bool) {
+        self.cpu.record_exceptions(on);
+        self.exceptions = on.then(Vec::new);
+    }
+
+    /// Exception entries and exits since the last call with their virtual time, oldest first. Call it often while the
+    /// board is busy: the record grows until it is taken.
+    pub fn take_exceptions(&mut self) -> Vec<(Instant, ExceptionRecord)> {
+        self.sync();
+        self.exceptions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// RESETN pin; `swclk_low` is the level of SWCLK, which the DSU samples at the pin's release (cold-plugging
     /// holds the core in reset extension).
     pub fn set_nreset(&mut self, asserted: bool, swclk_low: bool) {
@@ -355,6 +372,11 @@ impl Board {
     /// The chip takes over the core's cycle.
     fn sync(&mut self) {
         self.chip.cycle = self.cpu.cycle();
+        if let Some(exceptions) = &mut self.exceptions {
+            // Before the time base's anchor moves beyond them.
+            let time = &self.chip.time;
+            exceptions.extend(self.cpu.take_exceptions().into_iter().map(|record| (time.at(record.cycle), record)));
+        }
         self.chip.time.tidy(self.chip.cycle);
     }
 

@@ -1,6 +1,6 @@
 //! Exceptions, faults, sleep and protection, seen from programs in tests/guest.
 
-use armv7m::{Stop, Undefined};
+use armv7m::{ExceptionEdge, Stop, Undefined};
 
 use crate::guest::{DHCSR, Guest};
 
@@ -182,4 +182,19 @@ fn slicing_time_does_not_change_what_happens() {
     assert_eq!(whole.cpu.cycle(), sliced.cpu.cycle());
     assert_eq!(whole.cpu.instructions(), sliced.cpu.instructions());
     assert_eq!(whole.get(1), sliced.get(1));
+}
+
+#[test]
+fn the_record_of_exceptions_shows_preemption_and_tail_chaining() {
+    use ExceptionEdge::{Entry, Exit};
+    let mut guest = Guest::at("priorities");
+    guest.cpu.record_exceptions(true);
+    let mut guest = guest.finish();
+    let records = guest.cpu.take_exceptions();
+    let edges: Vec<_> = records.iter().map(|record| (record.number, record.edge)).collect();
+    assert_eq!(edges, [(16, Entry), (17, Entry), (17, Exit), (16, Exit), (14, Entry), (14, Exit)]);
+    assert!(records.is_sorted_by_key(|record| record.cycle));
+    assert_eq!(guest.cpu.take_exceptions(), []);
+    // Off by default.
+    assert_eq!(Guest::at("priorities").finish().cpu.take_exceptions(), []);
 }

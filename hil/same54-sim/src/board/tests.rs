@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use armv7m::Size;
+use armv7m::{ExceptionEdge, Size};
 use sim_base::Instant;
 
 use super::{Board, BoardConfig, RunStop};
@@ -481,4 +481,27 @@ fn a_polled_register_changes_when_its_time_comes() {
     assert_eq!(word(&mut board, RTC + 0x10), 1 << 5);
     set(&mut board, RTC + 0x24, 2_000);
     assert_eq!(word(&mut board, RTC + 0x10), 3 << 5);
+}
+
+#[test]
+fn exceptions_are_recorded_with_their_virtual_time() {
+    // SysTick each 48 000 cycles, a millisecond; the handler at 0x420 is `bx lr`.
+    let code = [0xE7FE];
+    let mut board = with_code(&code, &[(15, 0x420)], true);
+    board.chip.shared.memory.flash[0x420..0x422].copy_from_slice(&0x4770_u16.to_le_bytes());
+    board.record_exceptions(true);
+    set(&mut board, 0xE000_E014, 47_999);
+    set(&mut board, 0xE000_E018, 0);
+    set(&mut board, 0xE000_E010, 7);
+    let start = board.now();
+    board.run_until(millis(10) + Duration::from_micros(500));
+    let records = board.take_exceptions();
+    assert_eq!(records.len(), 20, "{records:?}");
+    for (n, pair) in records.chunks(2).enumerate() {
+        let due = start + Duration::from_millis(n as u64 + 1);
+        let [(entered, entry), (left, exit)] = pair else { panic!("an odd number") };
+        assert_eq!((entry.number, entry.edge), (15, ExceptionEdge::Entry));
+        assert_eq!((exit.number, exit.edge), (15, ExceptionEdge::Exit));
+        assert!(due <= *entered && entered < left && *left < due + Duration::from_micros(1), "{pair:?}, due {due:?}");
+    }
 }
