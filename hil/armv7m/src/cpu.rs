@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::sync::Arc;
 
+use crate::coverage::Coverage;
 use crate::debug::dfsr;
 use crate::decode::{self, advance_it};
 use crate::exec;
@@ -72,6 +73,7 @@ pub struct Cpu {
     scratch: Vec<ScratchOp>,
     /// Places in `code` that stand for breakpoints.
     marked: Vec<usize>,
+    coverage: Coverage,
 }
 
 impl Cpu {
@@ -79,6 +81,7 @@ impl Cpu {
     pub fn new(config: Config) -> Self {
         let halfwords = config.code.end.saturating_sub(config.code.start) as usize / 2;
         Self {
+            coverage: Coverage::new(&config.code),
             core: Core::new(config),
             code: Arc::new(vec![Op::default(); halfwords]),
             scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
@@ -198,6 +201,7 @@ impl Cpu {
         core.instructions += 1;
         let passed = op.kind == Kind::Bkpt || it == 0 || core.condition(it >> 4);
         let result = if passed {
+            self.coverage.mark(pc);
             exec::execute_checked(core, bus, &op, pc, &mut cycle)
         } else {
             cycle = core.cycle + 1;
@@ -259,7 +263,8 @@ impl Cpu {
         Ok(slot.op)
     }
 
-    /// Decodes into the cache what stands at the PC; an IT instruction takes those that it makes conditional along.
+    /// Decodes into the cache what stands at the PC. What an IT instruction makes conditional is decoded when its
+    /// condition first passes; until then a placeholder is stepped over.
     fn decode_here<B: Bus>(&mut self, bus: &mut B) -> Result<(), Trapped> {
         let mut pc = self.core.pc;
         let mut it = self.code.get(self.index(pc)).map_or(0, |op| op.d);
@@ -271,13 +276,20 @@ impl Cpu {
                 0
             };
             let op = decode::decode(hw1, hw2, pc, it);
+            let here = pc == self.core.pc;
+            let executed = here && (op.it == 0 || self.core.condition(op.it >> 4));
             let index = self.index(pc);
             if let Some(slot) = Arc::make_mut(&mut self.code).get_mut(index) {
                 if slot.kind == Kind::Breakpoint {
                     slot.d = it;
-                } else {
+                } else if executed {
                     *slot = op;
+                } else if here || slot.kind == Kind::Undecoded {
+                    *slot = Op { it: op.it, len: op.len, ..Op::undecoded(it) };
                 }
+            }
+            if executed {
+                self.coverage.mark(pc);
             }
             it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
             pc = pc.wrapping_add(u32::from(op.len));
@@ -404,6 +416,25 @@ impl Cpu {
     pub fn set_irq(&mut self, line: usize, level: bool) {
         let fresh = self.core.nvic.set_level(line, level);
         self.core.pended(fresh);
+    }
+
+    /// Addresses in [`Config::code`] of the instructions that were executed since the core was made or since
+    /// [`clear_executed`](Self::clear_executed), ascending. Exact: one that the program came to, whether or not it
+    /// then faulted; not one whose IT condition never passed, nor one that a breakpoint or an exception came before.
+    /// Resets, and code that changes, leave the record as it is.
+    pub fn executed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.coverage.iter()
+    }
+
+    /// Whether the instruction at `pc` is among [`executed`](Self::executed).
+    pub fn was_executed(&self, pc: u32) -> bool {
+        self.coverage.contains(pc)
+    }
+
+    /// Begins the record of [`executed`](Self::executed) anew.
+    pub fn clear_executed(&mut self) {
+        self.coverage.clear();
+        self.invalidate_code(self.core.config.code.clone());
     }
 
     /// Forgets decoded instructions of `range`.

@@ -5,6 +5,7 @@
 //! MPU, FPB, DWT, ITM, ROM table) is inside this crate, for the program as for a debugger.
 
 mod bus;
+mod coverage;
 mod cpu;
 mod debug;
 mod debug_access;

@@ -234,6 +234,18 @@ impl Board {
         self.cpu.instructions()
     }
 
+    /// Addresses in internal flash of the instructions that were executed since the board was made or since
+    /// [`clear_executed`](Self::clear_executed), ascending; see [`Cpu::executed`]. They are addresses as the core sees
+    /// them: after a bank swap the same ones belong to other code.
+    pub fn executed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.cpu.executed()
+    }
+
+    /// Begins the record of [`executed`](Self::executed) anew.
+    pub fn clear_executed(&mut self) {
+        self.cpu.clear_executed();
+    }
+
     /// Core cycles since the board was made. Cycles in which the core waits for flash or QSPI are not counted.
     pub fn cycles(&self) -> u64 {
         self.cpu.cycle()

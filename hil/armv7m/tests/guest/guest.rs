@@ -261,6 +261,21 @@ program if_then
     addne r0, #8
     bkpt 0
 
+@ R0 is 1 to take the right side and fault, 0 for the left side.
+.p2align 2
+program covered
+    movs r1, #1
+    cmp r0, #1
+    ite ne
+    movne r1, #5
+    moveq r1, #6
+    cbz r0, 1f
+    set r3, 0x70000000
+    nop.w
+    ldr r3, [r3]
+    movs r2, #4
+1:  bkpt 0
+
 program exclusive
     begin
     mov r0, r11
