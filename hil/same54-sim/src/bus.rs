@@ -3,9 +3,9 @@
 use armv7m::{Bus, BusFault, Cycle, Size};
 
 use crate::chip::{Chip, Steady};
-use crate::map::{Id, NO_BIT, Place, SLOTS, locate};
+use crate::map::{Id, NO_BIT, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, BANK_SIZE, FLASH_SIZE, RAM_BASE, RAM_SIZE};
-use crate::peripheral::{Unmodelled, Write};
+use crate::peripheral::Write;
 
 /// Serial memory window of the QSPI.
 const QSPI_BASE: u32 = 0x0400_0000;
@@ -103,20 +103,15 @@ impl Chip {
                 Ok(word >> (8 * (addr & 3)) & mask(size))
             }
             QSPI_BASE..0x0500_0000 => self.read_serial_memory(addr - QSPI_BASE, size),
-            0x4000_0000..0x4700_0000 => match locate(addr).ok_or(BusFault)? {
-                Place::Block(id, offset) => {
-                    let value = self.read_block(id, offset, size)?;
-                    if let Some(until) = self.shared.signals.steady_until.take() {
-                        let until = self.time.cycle_at(until);
-                        self.steady = Steady { addr, bytes: size as u32, value, until };
-                    }
-                    Ok(value)
+            0x4000_0000..0x4700_0000 => {
+                let (id, offset) = locate(addr).ok_or(BusFault)?;
+                let value = self.read_block(id, offset, size)?;
+                if let Some(until) = self.shared.signals.steady_until.take() {
+                    let until = self.time.cycle_at(until);
+                    self.steady = Steady { addr, bytes: size as u32, value, until };
                 }
-                Place::Absent(name, offset) => {
-                    self.note_absent(name, offset, false);
-                    Ok(0)
-                }
-            },
+                Ok(value)
+            }
             _ => Err(BusFault),
         }
     }
@@ -136,13 +131,10 @@ impl Chip {
                 Ok(())
             }
             QSPI_BASE..0x0500_0000 => self.write_serial_memory(addr - QSPI_BASE, size, value),
-            0x4000_0000..0x4700_0000 => match locate(addr).ok_or(BusFault)? {
-                Place::Block(id, offset) => self.write_block(id, offset, size, value),
-                Place::Absent(name, offset) => {
-                    self.note_absent(name, offset, true);
-                    Ok(())
-                }
-            },
+            0x4000_0000..0x4700_0000 => {
+                let (id, offset) = locate(addr).ok_or(BusFault)?;
+                self.write_block(id, offset, size, value)
+            }
             _ => Err(BusFault),
         }
     }
@@ -177,11 +169,6 @@ impl Chip {
         if self.is_due() {
             self.shared.signals.attention = true;
         }
-    }
-
-    fn note_absent(&mut self, name: &'static str, offset: u32, write: bool) {
-        self.shared.signals.unmodelled.push(Unmodelled { name, offset: offset & !3, write });
-        self.shared.signals.attention = true;
     }
 
     fn read_block(&mut self, id: Id, offset: u32, size: Size) -> Result<u32, BusFault> {

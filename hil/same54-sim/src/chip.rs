@@ -24,6 +24,7 @@ use crate::ramecc::Ramecc;
 use crate::rstc::Rstc;
 use crate::rtc::Rtc;
 use crate::sercom::Sercom;
+use crate::stored::Stored;
 use crate::supc::Supc;
 use crate::tc::Tc;
 use crate::timebase::TimeBase;
@@ -55,6 +56,23 @@ pub(crate) struct Parts {
     pub(crate) qspi: Qspi,
     pub(crate) sercom: [Sercom; 8],
     pub(crate) tc: [Tc; 8],
+    pub(crate) freqm: Stored,
+    pub(crate) usb: Stored,
+    pub(crate) dmac: Stored,
+    pub(crate) evsys: Stored,
+    pub(crate) pdec: Stored,
+    pub(crate) ac: Stored,
+    pub(crate) aes: Stored,
+    pub(crate) icm: Stored,
+    pub(crate) pukcc: Stored,
+    pub(crate) ccl: Stored,
+    pub(crate) dac: Stored,
+    pub(crate) i2s: Stored,
+    pub(crate) pcc: Stored,
+    pub(crate) tcc: [Stored; 5],
+    pub(crate) can: [Stored; 2],
+    pub(crate) adc: [Stored; 2],
+    pub(crate) sdhc: [Stored; 2],
 }
 
 impl Parts {
@@ -82,6 +100,23 @@ impl Parts {
             qspi: Qspi::new(),
             sercom: channel::SERCOM_CORE.map(Sercom::new),
             tc: channel::TC.map(Tc::new),
+            freqm: Stored::new("FREQM"),
+            usb: Stored::new("USB"),
+            dmac: Stored::new("DMAC"),
+            evsys: Stored::new("EVSYS"),
+            pdec: Stored::new("PDEC"),
+            ac: Stored::new("AC"),
+            aes: Stored::new("AES"),
+            icm: Stored::new("ICM"),
+            pukcc: Stored::new("PUKCC"),
+            ccl: Stored::new("CCL"),
+            dac: Stored::new("DAC"),
+            i2s: Stored::new("I2S"),
+            pcc: Stored::new("PCC"),
+            tcc: ["TCC0", "TCC1", "TCC2", "TCC3", "TCC4"].map(Stored::new),
+            can: ["CAN0", "CAN1"].map(Stored::new),
+            adc: ["ADC0", "ADC1"].map(Stored::new),
+            sdhc: ["SDHC0", "SDHC1"].map(Stored::new),
         }
     }
 
@@ -123,6 +158,30 @@ impl Parts {
             Id::Tc5 => &mut self.tc[5],
             Id::Tc6 => &mut self.tc[6],
             Id::Tc7 => &mut self.tc[7],
+            Id::Freqm => &mut self.freqm,
+            Id::Usb => &mut self.usb,
+            Id::Dmac => &mut self.dmac,
+            Id::Evsys => &mut self.evsys,
+            Id::Pdec => &mut self.pdec,
+            Id::Ac => &mut self.ac,
+            Id::Aes => &mut self.aes,
+            Id::Icm => &mut self.icm,
+            Id::Pukcc => &mut self.pukcc,
+            Id::Ccl => &mut self.ccl,
+            Id::Dac => &mut self.dac,
+            Id::I2s => &mut self.i2s,
+            Id::Pcc => &mut self.pcc,
+            Id::Tcc0 => &mut self.tcc[0],
+            Id::Tcc1 => &mut self.tcc[1],
+            Id::Tcc2 => &mut self.tcc[2],
+            Id::Tcc3 => &mut self.tcc[3],
+            Id::Tcc4 => &mut self.tcc[4],
+            Id::Can0 => &mut self.can[0],
+            Id::Can1 => &mut self.can[1],
+            Id::Adc0 => &mut self.adc[0],
+            Id::Adc1 => &mut self.adc[1],
+            Id::Sdhc0 => &mut self.sdhc[0],
+            Id::Sdhc1 => &mut self.sdhc[1],
         }
     }
 }
@@ -405,12 +464,20 @@ impl Chip {
         let apb = !slot.gated || slot.bit == NO_BIT || clocks.apb_mask[slot.bridge] >> slot.bit & 1 != 0;
         // Blocks that are bus masters or have a window of their own also need their AHB clock.
         let ahb = match id {
-            Id::Nvmctrl => clocks.ahb_mask >> 6 & 1 != 0,
-            Id::Qspi => clocks.ahb_mask >> 13 & 1 != 0,
-            Id::Gmac => clocks.ahb_mask >> 14 & 1 != 0,
-            _ => true,
+            Id::Nvmctrl => 6,
+            Id::Dmac => 9,
+            Id::Usb => 10,
+            Id::Qspi => 13,
+            Id::Gmac => 14,
+            Id::Sdhc0 => 15,
+            Id::Sdhc1 => 16,
+            Id::Can0 => 17,
+            Id::Can1 => 18,
+            Id::Icm => 19,
+            Id::Pukcc => 20,
+            _ => NO_BIT,
         };
-        let clocked = apb && ahb;
+        let clocked = apb && (ahb == NO_BIT || clocks.ahb_mask >> ahb & 1 != 0);
         if !clocked && self.unclocked.insert(id) {
             let now = self.now();
             let what = format!("{} accessed while MCLK keeps its bus clock off", slot.name);

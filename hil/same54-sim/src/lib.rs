@@ -20,11 +20,13 @@ mod pm;
 mod port;
 mod qspi;
 mod ramecc;
+mod registers;
 #[cfg(test)]
 mod rig;
 mod rstc;
 mod rtc;
 mod sercom;
+mod stored;
 mod supc;
 mod tc;
 mod tear;
@@ -34,3 +36,4 @@ mod wdt;
 
 pub use board::{Board, BoardConfig, RunStop};
 pub use event::{Event, EventKind, ResetCause};
+pub use registers::{Coverage, Fidelity, coverage};

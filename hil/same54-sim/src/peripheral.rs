@@ -44,6 +44,19 @@ pub(crate) trait Peripheral {
         0
     }
 
+    /// DMA requests that are asserted: bit n is trigger source n (DMAC.CHCTRLA.TRIGSRC, datasheet 22.8.9). A level: it
+    /// falls when the transfer has done what it asked for.
+    #[expect(dead_code, reason = "no block needs it yet")]
+    fn dma_requests(&self) -> u128 {
+        0
+    }
+
+    /// An event arrives at `user` (EVSYS.USERm, datasheet 31.7.8), which is one of this block's.
+    #[expect(dead_code, reason = "no block needs it yet")]
+    fn event_in(&mut self, user: usize, cx: &mut Context<'_>) {
+        let _ = (user, cx);
+    }
+
     /// A clock frequency changed; `cx.clocks` has the new ones. Counters re-anchor here.
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
@@ -99,6 +112,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Sends an event of generator `generator` (EVSYS.CHANNELn.EVGEN, datasheet 31.7.8) to the event system.
+    #[expect(dead_code, reason = "no block needs it yet")]
+    pub(crate) fn event_out(&mut self, generator: u8) {
+        self.signals.events_out.push(generator);
+        self.signals.attention = true;
+    }
+
     /// Notes an access to a register that the model does not have. Reads give 0.
     pub(crate) fn unmodelled(&mut self, offset: u32, write: bool) -> u32 {
         self.signals.unmodelled.push(Unmodelled { name: self.name, offset, write });
@@ -181,6 +201,8 @@ pub(crate) struct Signals {
     pub(crate) clocks_dirty: bool,
     /// The Ethernet cable's far end must be asked anew when it has something next.
     pub(crate) link_moved: bool,
+    /// Event generators that have fired, in order, for the event system.
+    pub(crate) events_out: Vec<u8>,
     /// See [`Context::steady_until`].
     pub(crate) steady_until: Option<Instant>,
 }

@@ -45,12 +45,52 @@ fn fidelity(source: &str) -> Option<(String, String)> {
     Some((docs[0].trim_end_matches('.').to_owned(), text["Fidelity:".len()..].trim().to_owned()))
 }
 
+/// The table of counts, and under it the registers that do not behave.
+fn registers(page: &mut String) {
+    page.push_str(TABLE);
+    let coverage = same54_sim::coverage();
+    let mut total = [0; 3];
+    for row in &coverage {
+        let [modelled, stored, absent] = row.counts;
+        let _ = writeln!(page, "| {} | {modelled} | {stored} | {absent} |", row.instances.join(", "));
+        for (sum, count) in total.iter_mut().zip(row.counts) {
+            *sum += count * row.instances.len();
+        }
+    }
+    let [modelled, stored, absent] = total;
+    let _ = writeln!(page, "| **all instances** | **{modelled}** | **{stored}** | **{absent}** |\n");
+    for row in &coverage {
+        let [_, stored, absent] = row.counts;
+        let words = ["stored only", "absent"].into_iter().zip(&row.exceptions);
+        let parts: Vec<String> = words
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(word, names)| match row.counts[0] + stored + absent {
+                all if all == stored || all == absent => format!("all {word}"),
+                _ => format!("{word}: `{}`", names.join("`, `")),
+            })
+            .collect();
+        if !parts.is_empty() {
+            let _ = writeln!(page, "- {}: {}", row.instances.join(", "), parts.join("; "));
+        }
+    }
+}
+
+const TABLE: &str = "
+## Every register
+Counted by register of one instance, an array with each element, after the definitions of the `atsame54p` crate. A test
+walks the table and compares address, width, reset value, read-only bits and these classes with the model.
+
+| block | modelled | stored only | absent |
+|---|---|---|---|
+";
+
 fn page() -> String {
     let root = root().join("hil/same54-sim/src");
     let mut files = Vec::new();
     sources(&root, &mut files);
     files.sort();
     let mut page = HEAD.to_owned();
+    registers(&mut page);
     for file in files {
         if let Some((title, text)) = fidelity(&fs::read_to_string(&file).unwrap()) {
             let name = file.strip_prefix(&root).unwrap().display();

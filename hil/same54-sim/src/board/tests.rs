@@ -288,14 +288,14 @@ fn a_planned_cut_hits_the_chosen_flash_operation() {
 
 #[test]
 fn unmodelled_registers_read_zero_and_are_reported_once_per_page_of_code() {
-    // ldr r0, [r2]; b . with r2 = 0x4300_2C00 (PCC) by literal; repeated reads from the same page.
-    let code = [0x4A01, 0x6810, 0xE7FD, 0xBF00, 0x2C00, 0x4300];
+    // ldr r0, [r2]; b . with r2 = 0x4200_3000 (PUKCC) by literal; repeated reads from the same page.
+    let code = [0x4A01, 0x6810, 0xE7FD, 0xBF00, 0x3000, 0x4200];
     let mut board = with_code(&code, &[], true);
     kinds(&mut board);
     board.run_until(millis(1));
     let events = kinds(&mut board);
     assert!(
-        matches!(&events[..], [EventKind::Unmodelled { what, write: false, .. }] if what == "PCC+0x000"),
+        matches!(&events[..], [EventKind::Unmodelled { what, write: false, .. }] if what == "PUKCC+0x000"),
         "{events:?}"
     );
     assert_eq!(board.register(0), 0);
