@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::coverage::Coverage;
 use crate::debug::dfsr;
-use crate::decode::{self, advance_it};
+use crate::decode::{self, Invalid, advance_it};
 use crate::exec;
 use crate::mpu::Access;
 use crate::observe::ExceptionRecord;
@@ -43,13 +43,15 @@ pub enum Stop {
     SystemReset,
 }
 
-/// An instruction that is UNDEFINED or not modelled; the program took a UsageFault for it.
+/// An instruction that is UNDEFINED or UNPREDICTABLE; the program took a UsageFault for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undefined {
     /// Address of the instruction.
     pub pc: u32,
     /// The encoding: a 16-bit one in the low half, a 32-bit one with its first halfword in the upper half.
     pub encoding: u32,
+    /// What is wrong with it.
+    pub why: Invalid,
 }
 
 /// Instructions outside [`Config::code`], kept with the encoding they were decoded from.
@@ -455,7 +457,7 @@ impl Cpu {
         }
     }
 
-    /// Instructions that were UNDEFINED or not modelled since the last call, oldest first. The last 64 are kept.
+    /// Instructions that were UNDEFINED or UNPREDICTABLE since the last call, oldest first. The last 64 are kept.
     pub fn take_undefined(&mut self) -> Vec<Undefined> {
         self.core.undefined.drain(..).collect()
     }

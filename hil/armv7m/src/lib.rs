@@ -23,6 +23,7 @@ mod systick;
 
 pub use bus::{Bus, BusFault, Size};
 pub use cpu::{Config, Cpu, Stop, Undefined};
+pub use decode::Invalid;
 pub use observe::{ExceptionEdge, ExceptionRecord};
 
 /// Core clock cycles since the core's first power-on; never goes back.

@@ -155,7 +155,7 @@ pub(crate) enum Kind {
     Cbnz,
 
     // Cold: executed out of line.
-    /// `imm` is the encoding.
+    /// `imm` is the encoding, `d` an [`Invalid`](crate::decode::Invalid).
     Undefined,
     /// A coprocessor that is not there.
     NoCoprocessor,
@@ -190,6 +190,8 @@ pub(crate) enum Kind {
     Strexh,
     Clrex,
     Barrier,
+    /// BX PC: to `imm`, and out of Thumb state.
+    BxPc,
     Svc,
     Bkpt,
     Wfi,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::debug::{Debug, Dwt, Fpb};
+use crate::decode::Invalid;
 use crate::mpu::Mpu;
 use crate::nvic::Nvic;
 use crate::observe::ExceptionLog;
@@ -456,10 +457,10 @@ impl Core {
         self.trap(Trap::Fault { cfsr, addr: 0 })
     }
 
-    pub(crate) fn record_undefined(&mut self, pc: u32, encoding: u32) {
+    pub(crate) fn record_undefined(&mut self, pc: u32, encoding: u32, why: Invalid) {
         if self.undefined.len() == UNDEFINED_KEPT {
             self.undefined.pop_front();
         }
-        self.undefined.push_back(Undefined { pc, encoding });
+        self.undefined.push_back(Undefined { pc, encoding, why });
     }
 }

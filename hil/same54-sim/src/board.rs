@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Size, Stop};
+use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Invalid, Size, Stop};
 use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::chip::Chip;
@@ -435,7 +435,8 @@ impl Board {
             for access in std::mem::take(&mut signals.unmodelled) {
                 self.report(access);
             }
-            for undefined in self.cpu.take_undefined() {
+            // A program that executes UDF means it.
+            for undefined in self.cpu.take_undefined().into_iter().filter(|one| one.why != Invalid::Permanent) {
                 self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
             }
             self.drive_interrupts();

@@ -68,7 +68,8 @@ pub enum EventKind {
         /// Address of the instruction.
         pc: u32,
     },
-    /// The program executed an instruction that the core does not model; it took a UsageFault.
+    /// The program executed an instruction that is UNDEFINED or UNPREDICTABLE and took a UsageFault. UDF, which is
+    /// UNDEFINED by intention, does not count.
     UndefinedInstruction {
         /// Address of the instruction.
         pc: u32,

@@ -1,17 +1,18 @@
 //! 16-bit encodings (ARMv7-M ARM A5.2).
 
 use super::{ASR, LSL, LSR, ROR, bits, branch_if, data_immediate, data_register, hint, immediate_shift};
-use super::{shift_register, sign_extend};
+use super::{Decoded, Invalid, Place, UNDEFINED, UNPREDICTABLE, shift_register, sign_extend, unpredictable_if};
 use crate::op::{Alu, Kind, Op, extend};
 
 const PLAIN: (u32, u32) = (LSL, 0);
 
-pub(super) fn decode(hw: u32, pc: u32, in_it: bool) -> Option<Op> {
-    let flags = !in_it;
+pub(super) fn decode(hw: u32, pc: u32, place: Place) -> Decoded {
+    let flags = !place.in_it();
     let (r0, r3, r6, r8) = (hw & 7, hw >> 3 & 7, hw >> 6 & 7, hw >> 8 & 7);
     let kept = Op::CARRY_KEPT;
     let op = match hw >> 11 {
-        // Shift, add, subtract, move and compare.
+        // Shift, add, subtract, move and compare. LSL #0 is MOV with flags (T2).
+        0 if hw >> 6 & 31 == 0 && place.in_it() => return UNPREDICTABLE,
         0..=2 => data_register(Alu::Mov, flags, r0, 0, r3, immediate_shift(hw >> 11, hw >> 6 & 31)),
         3 => match hw >> 9 & 3 {
             0 => data_register(Alu::Add, flags, r0, r3, r6, PLAIN),
@@ -23,8 +24,8 @@ pub(super) fn decode(hw: u32, pc: u32, in_it: bool) -> Option<Op> {
         5 => data_immediate(Alu::Sub, true, 15, r8, hw & 0xFF, kept),
         6 => data_immediate(Alu::Add, flags, r8, r8, hw & 0xFF, kept),
         7 => data_immediate(Alu::Sub, flags, r8, r8, hw & 0xFF, kept),
-        8 if hw & 0x400 == 0 => return Some(register_operation(hw >> 6 & 15, flags, r0, r3)),
-        8 => return high_register(hw, pc),
+        8 if hw & 0x400 == 0 => return Ok(register_operation(hw >> 6 & 15, flags, r0, r3)),
+        8 => return high_register(hw, pc, place),
         9 => Op::new(Kind::LdrLit, r8, 0, 0, 0, (pc.wrapping_add(4) & !3).wrapping_add((hw & 0xFF) * 4)),
         10 | 11 => {
             let kind = match hw >> 9 & 7 {
@@ -52,31 +53,29 @@ pub(super) fn decode(hw: u32, pc: u32, in_it: bool) -> Option<Op> {
             data_immediate(Alu::Mov, false, r8, 0, address, kept)
         }
         21 => data_immediate(Alu::Add, false, r8, 13, (hw & 0xFF) * 4, kept),
-        22 | 23 => return miscellaneous(hw, pc),
+        22 | 23 => return miscellaneous(hw, pc, place),
         24 => {
             let list = hw & 0xFF;
-            if list == 0 {
-                return None;
-            }
+            unpredictable_if(list == 0)?;
             Op::new(Kind::StmIa, 0, r8, 0, 1, list)
         }
         25 => {
             let list = hw & 0xFF;
-            if list == 0 {
-                return None;
-            }
+            unpredictable_if(list == 0)?;
             // The base is written back unless it is loaded.
             Op::new(Kind::LdmIa, 0, r8, 0, u32::from(list >> r8 & 1 == 0), list)
         }
         26 | 27 => match hw >> 8 & 15 {
-            14 => return None,
+            14 => return Err(Invalid::Permanent),
             15 => Op::new(Kind::Svc, 0, 0, 0, 0, hw & 0xFF),
+            _ if place.in_it() => return UNPREDICTABLE,
             cond => branch_if(cond, pc.wrapping_add(4).wrapping_add(sign_extend(hw & 0xFF, 8) << 1)),
         },
+        28 if place.before_end() => return UNPREDICTABLE,
         28 => branch_if(14, pc.wrapping_add(4).wrapping_add(sign_extend(hw & 0x7FF, 11) << 1)),
-        _ => return None,
+        _ => return UNDEFINED,
     };
-    Some(op)
+    Ok(op)
 }
 
 fn register_operation(opcode: u32, flags: bool, rdn: u32, rm: u32) -> Op {
@@ -103,34 +102,37 @@ fn register_operation(opcode: u32, flags: bool, rdn: u32, rm: u32) -> Op {
 }
 
 /// Special data instructions and branch and exchange (A5.2.3).
-fn high_register(hw: u32, pc: u32) -> Option<Op> {
+fn high_register(hw: u32, pc: u32, place: Place) -> Decoded {
     let rm = hw >> 3 & 15;
     let rdn = hw & 7 | hw >> 4 & 8;
     let here = pc.wrapping_add(4);
     match (hw >> 8 & 3, hw >> 7 & 1) {
+        (0 | 2, _) if rdn == 15 && place.before_end() => UNPREDICTABLE,
         (0, _) => match (rdn, rm) {
-            (15, 15) => None,
+            (15, 15) => UNPREDICTABLE,
             // ADD PC, Rm is a branch that does not look at bit 0.
-            (15, _) => Some(Op::new(Kind::DpImm, 15, rm, u32::from(Op::CARRY_KEPT), u32::from(Alu::Add as u8), here)),
-            (_, 15) => Some(data_immediate(Alu::Add, false, rdn, rdn, here, Op::CARRY_KEPT)),
-            _ => Some(data_register(Alu::Add, false, rdn, rdn, rm, PLAIN)),
+            (15, _) => Ok(Op::new(Kind::DpImm, 15, rm, u32::from(Op::CARRY_KEPT), u32::from(Alu::Add as u8), here)),
+            (_, 15) => Ok(data_immediate(Alu::Add, false, rdn, rdn, here, Op::CARRY_KEPT)),
+            _ => Ok(data_register(Alu::Add, false, rdn, rdn, rm, PLAIN)),
         },
-        (1, _) if rdn == 15 || rm == 15 => None,
-        (1, _) => Some(data_register(Alu::Sub, true, 15, rdn, rm, PLAIN)),
+        (1, _) if rdn == 15 || rm == 15 || (rdn < 8 && rm < 8) => UNPREDICTABLE,
+        (1, _) => Ok(data_register(Alu::Sub, true, 15, rdn, rm, PLAIN)),
         (2, _) => match (rdn, rm) {
-            (15, 15) => None,
-            (15, _) => Some(Op::new(Kind::DpReg, 15, 0, rm, u32::from(Alu::Mov as u8), 0)),
-            (_, 15) => Some(data_immediate(Alu::Mov, false, rdn, 0, here, Op::CARRY_KEPT)),
-            _ => Some(data_register(Alu::Mov, false, rdn, 0, rm, PLAIN)),
+            (15, 15) => Ok(branch_if(14, here)),
+            (15, _) => Ok(Op::new(Kind::DpReg, 15, 0, rm, u32::from(Alu::Mov as u8), 0)),
+            (_, 15) => Ok(data_immediate(Alu::Mov, false, rdn, 0, here, Op::CARRY_KEPT)),
+            _ => Ok(data_register(Alu::Mov, false, rdn, 0, rm, PLAIN)),
         },
-        _ if hw & 7 != 0 || rm == 15 => None,
-        (_, 0) => Some(Op::new(Kind::Bx, 0, 0, rm, 0, 0)),
-        _ => Some(Op::new(Kind::Blx, 0, 0, rm, 0, 0)),
+        _ if hw & 7 != 0 || place.before_end() => UNPREDICTABLE,
+        (_, 0) if rm == 15 => Ok(Op::new(Kind::BxPc, 0, 0, 0, 0, here)),
+        (_, 0) => Ok(Op::new(Kind::Bx, 0, 0, rm, 0, 0)),
+        _ if rm == 15 => UNPREDICTABLE,
+        _ => Ok(Op::new(Kind::Blx, 0, 0, rm, 0, 0)),
     }
 }
 
 /// A5.2.5.
-fn miscellaneous(hw: u32, pc: u32) -> Option<Op> {
+fn miscellaneous(hw: u32, pc: u32, place: Place) -> Decoded {
     let (rd, rm) = (hw & 7, hw >> 3 & 7);
     let op = match hw >> 8 & 15 {
         0 => {
@@ -138,6 +140,7 @@ fn miscellaneous(hw: u32, pc: u32) -> Option<Op> {
             data_immediate(alu, false, 13, 13, (hw & 0x7F) * 4, Op::CARRY_KEPT)
         }
         1 | 3 | 9 | 11 => {
+            unpredictable_if(place.in_it())?;
             let offset = (hw >> 9 & 1) << 6 | (hw >> 3 & 31) << 1;
             let kind = if hw & 0x800 == 0 { Kind::Cbz } else { Kind::Cbnz };
             Op::new(kind, 0, rd, 0, 0, pc.wrapping_add(4).wrapping_add(offset))
@@ -148,26 +151,26 @@ fn miscellaneous(hw: u32, pc: u32) -> Option<Op> {
         }
         4 | 5 => {
             let list = hw & 0xFF | (hw >> 8 & 1) << 14;
-            if list == 0 {
-                return None;
-            }
+            unpredictable_if(list == 0)?;
             Op::new(Kind::Push, 0, 13, 0, list.count_ones(), list)
         }
-        6 if hw & 0xEC == 0x60 && hw & 3 != 0 => Op::new(Kind::Cps, 0, 0, 0, hw >> 4 & 1, hw & 3),
+        6 if hw & 0xE0 == 0x60 => {
+            unpredictable_if(hw & 0xC != 0 || hw & 3 == 0 || place.in_it())?;
+            Op::new(Kind::Cps, 0, 0, 0, hw >> 4 & 1, hw & 3)
+        }
         10 => {
             let kind = match hw >> 6 & 3 {
                 0 => Kind::Rev,
                 1 => Kind::Rev16,
                 3 => Kind::Revsh,
-                _ => return None,
+                _ => return UNDEFINED,
             };
             Op::new(kind, rd, 0, rm, 0, 0)
         }
         12 | 13 => {
             let list = hw & 0xFF | (hw >> 8 & 1) << 15;
-            if list == 0 {
-                return None;
-            }
+            unpredictable_if(list == 0)?;
+            unpredictable_if(list >> 15 != 0 && place.before_end())?;
             let kind = if list >> 15 == 0 { Kind::Pop } else { Kind::PopPc };
             Op::new(kind, 0, 13, 0, list.count_ones(), list)
         }
@@ -175,12 +178,10 @@ fn miscellaneous(hw: u32, pc: u32) -> Option<Op> {
         15 if hw & 15 == 0 => hint(bits(hw, 7, 4)),
         15 => {
             let cond = bits(hw, 7, 4);
-            if cond == 15 || (cond == 14 && (hw & 15).count_ones() != 1) {
-                return None;
-            }
+            unpredictable_if(cond == 15 || (cond == 14 && (hw & 15).count_ones() != 1) || place.in_it())?;
             Op::new(Kind::It, 0, 0, 0, 0, hw & 0xFF)
         }
-        _ => return None,
+        _ => return UNDEFINED,
     };
-    Some(op)
+    Ok(op)
 }

@@ -2,7 +2,7 @@
 
 use super::alu::shift_carry;
 use super::{dsp, system, vfp};
-use crate::decode::{LSL, LSR};
+use crate::decode::{Invalid, LSL, LSR};
 use crate::op::{Alu, Kind, Op, mem_form};
 use crate::state::{Core, Trap, Trapped, ccr, cfsr};
 use crate::{Bus, Size};
@@ -19,7 +19,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
     match op.kind {
         Kind::Undecoded | Kind::Breakpoint => return core.trap(Trap::Decode),
         Kind::Undefined => {
-            core.record_undefined(pc, op.imm);
+            core.record_undefined(pc, op.imm, Invalid::of(op));
             return core.fault(cfsr::UNDEFINSTR);
         }
         Kind::NoCoprocessor => return core.fault(cfsr::NOCP),
@@ -99,6 +99,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             core.exclusive = false;
         }
         Kind::Clrex => core.exclusive = false,
+        Kind::BxPc => return core.branch_register(op.imm),
         Kind::Svc => return core.trap(Trap::Svc),
         Kind::Bkpt => return core.trap(Trap::Bkpt),
         Kind::Wfi => return core.trap(Trap::Wfi),

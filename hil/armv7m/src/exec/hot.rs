@@ -409,6 +409,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         | Kind::Strexb
         | Kind::Strexh
         | Kind::Clrex
+        | Kind::BxPc
         | Kind::Svc
         | Kind::Bkpt
         | Kind::Wfi

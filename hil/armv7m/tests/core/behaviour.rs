@@ -1,6 +1,6 @@
 //! Exceptions, faults, sleep and protection, seen from programs in tests/guest.
 
-use armv7m::{ExceptionEdge, Stop, Undefined};
+use armv7m::{ExceptionEdge, Invalid, Stop, Undefined};
 
 use crate::guest::{DHCSR, Guest};
 
@@ -26,7 +26,7 @@ fn an_undefined_instruction_takes_a_usage_fault_and_is_named() {
     assert_eq!(guest.log(), [6]);
     assert_eq!(guest.get(8), 1 << 16);
     let pc = guest.get(15) - 2;
-    assert_eq!(guest.cpu.take_undefined(), [Undefined { pc, encoding: 0xDE07 }]);
+    assert_eq!(guest.cpu.take_undefined(), [Undefined { pc, encoding: 0xDE07, why: Invalid::Permanent }]);
     assert_eq!(guest.cpu.take_undefined(), []);
 }
 

@@ -505,3 +505,14 @@ fn exceptions_are_recorded_with_their_virtual_time() {
         assert!(due <= *entered && entered < left && *left < due + Duration::from_micros(1), "{pair:?}, due {due:?}");
     }
 }
+
+#[test]
+fn an_undefined_instruction_is_reported_and_udf_is_not() {
+    // The UsageFault ends up in HardFault, whose vector is 0: lockup.
+    for (encoding, reported) in [(0xDE00, false), (0xB6FF, true)] {
+        let mut board = with_code(&[encoding], &[], true);
+        board.run_until(millis(1));
+        let seen = kinds(&mut board).into_iter().any(|kind| matches!(kind, EventKind::UndefinedInstruction { .. }));
+        assert_eq!(seen, reported, "{encoding:#x}");
+    }
+}
