@@ -70,7 +70,6 @@ const UNPREDICTABLE_FOR_THE_MANUAL: &[Known] = &[
     known(0xFF80_D000, 0xF380_8000, "hints, barriers, MRS: (0) and (1) bits, SYSm without a register, A5.3.4"),
     known(0xFF00_0800, 0xF800_0800, "stores and loads with writeback to their own register, A7.7.161"),
     known(0xFF00_0800, 0xF900_0800, "signed loads with writeback to their own register, A7.7.62"),
-    known(0xFE10_0F00, 0xF810_0E00, "LDRBT and its kin into SP or PC, A7.7.48"),
     known(0xFF10_F000, 0xF800_F000, "stores of PC, A7.7.161"),
     known(0xFE10_F000, 0xF810_D000, "loads of bytes and halfwords into SP, A7.7.46"),
     known(0xFF80_F040, 0xFA00_F040, "extensions: bit 6 is (0), A7.7.182"),
