@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use armv7m::{Cpu, Size, Stop};
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSegment, ObjectSymbol};
 
 use crate::support::{Machine, RAM, same54};
 
@@ -16,25 +16,42 @@ pub const DEMCR: u32 = 0xE000_EDFC;
 /// Where the handlers' marks go.
 const LOG: usize = 0x4000;
 
+/// Builds a guest program with rustc and returns its ELF file.
+fn build(source: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
+    let output = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{source}-{}.elf", std::process::id()));
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let built = Command::new(rustc)
+        .current_dir(&folder)
+        .args(["--edition", "2024", "--target", "thumbv7em-none-eabihf", "-O", "-C", "panic=abort"])
+        .args(["-C", "link-arg=-Tlink.ld", "-C", "link-arg=--no-gc-sections", source, "-o"])
+        .arg(&output)
+        .output()
+        .expect("rustc starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let bytes = std::fs::read(&output).expect("rustc's output");
+    std::fs::remove_file(&output).expect("rustc's output");
+    bytes
+}
+
 /// The guest's ELF file, built once for each test binary.
 fn elf() -> &'static [u8] {
     static ELF: OnceLock<Vec<u8>> = OnceLock::new();
-    ELF.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
-        let output = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}.elf", std::process::id()));
-        let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-        let built = Command::new(rustc)
-            .current_dir(&folder)
-            .args(["--edition", "2024", "--target", "thumbv7em-none-eabihf", "-O", "-C", "panic=abort"])
-            .args(["-C", "link-arg=-Tlink.ld", "-C", "link-arg=--no-gc-sections", "guest.rs", "-o"])
-            .arg(&output)
-            .output()
-            .expect("rustc starts");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let bytes = std::fs::read(&output).expect("rustc's output");
-        std::fs::remove_file(&output).expect("rustc's output");
-        bytes
-    })
+    ELF.get_or_init(|| build("guest.rs"))
+}
+
+/// What a program puts into flash, from address 0 to its last byte.
+pub fn raw_image(source: &str) -> Vec<u8> {
+    let elf = build(source);
+    let file = object::File::parse(&*elf).expect("an ELF file");
+    let mut image = Vec::new();
+    for segment in file.segments().filter(|segment| segment.size() > 0) {
+        let data = segment.data().expect("segment data");
+        let start = segment.address() as usize;
+        image.resize(image.len().max(start + data.len()), 0);
+        image[start..start + data.len()].copy_from_slice(data);
+    }
+    image
 }
 
 fn symbol(name: &str) -> u32 {

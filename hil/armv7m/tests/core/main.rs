@@ -3,7 +3,8 @@
 mod behaviour;
 mod coverage;
 mod debugging;
+mod differential;
 mod guest;
-mod recorded;
+mod qemu;
 mod speed;
 mod support;
