@@ -3,10 +3,11 @@
 use core::ops::Range;
 use std::sync::Arc;
 
+use crate::block::Blocks;
 use crate::coverage::Coverage;
 use crate::debug::dfsr;
 use crate::decode::{self, Invalid, advance_it};
-use crate::exec;
+use crate::exec::{self, Left};
 use crate::mpu::Access;
 use crate::observe::ExceptionRecord;
 use crate::op::{Kind, Op};
@@ -70,24 +71,23 @@ struct ScratchOp {
 #[derive(Clone, Debug)]
 pub struct Cpu {
     core: Core,
-    /// Decoded instructions of `Config::code`, by halfword.
-    code: Arc<Vec<Op>>,
+    /// Decoded instructions of `Config::code`.
+    code: Arc<Blocks>,
     scratch: Vec<ScratchOp>,
-    /// Places in `code` that stand for breakpoints.
-    marked: Vec<usize>,
+    /// Addresses of breakpoints: no block contains them.
+    breakpoints: Vec<u32>,
     coverage: Coverage,
 }
 
 impl Cpu {
     /// A core that is held in reset; call [`reset`](Self::reset) before the first `run`.
     pub fn new(config: Config) -> Self {
-        let halfwords = config.code.end.saturating_sub(config.code.start) as usize / 2;
         Self {
             coverage: Coverage::new(&config.code),
+            code: Arc::new(Blocks::new(&config.code)),
             core: Core::new(config),
-            code: Arc::new(vec![Op::default(); halfwords]),
             scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
-            marked: Vec::new(),
+            breakpoints: Vec::new(),
         }
     }
 
@@ -131,8 +131,7 @@ impl Cpu {
             let result = if core.checked || core.it != 0 || !self.in_code(self.core.pc) {
                 self.step(bus)
             } else {
-                let base = self.core.config.code.start;
-                exec::run_fast(&mut self.core, bus, &self.code, base)
+                self.run_fast(bus)
             };
             if let Err(op) = result {
                 self.handle_trap(bus, &op);
@@ -177,8 +176,65 @@ impl Cpu {
         pc.wrapping_sub(self.core.config.code.start) < self.core.code_len
     }
 
-    fn index(&self, pc: u32) -> usize {
-        (pc.wrapping_sub(self.core.config.code.start) >> 1) as usize
+    /// Block after block from the PC, outside an IT block and while nothing asks for a closer look; a single instruction
+    /// where no block may be executed as a whole. The error is the instruction that trapped.
+    fn run_fast<B: Bus>(&mut self, bus: &mut B) -> Result<(), Op> {
+        let Some(mut number) = self.block_at(bus, self.core.pc) else { return self.step(bus) };
+        let before = self.core.instructions;
+        loop {
+            match exec::run_blocks(&mut self.core, bus, &self.code, number) {
+                Left::Near if self.core.instructions == before => return self.step(bus),
+                Left::Near | Left::Unknown => return Ok(()),
+                Left::Stopped { block, at } => {
+                    self.mark(block, at);
+                    return Ok(());
+                }
+                Left::Trapped { block, at, op } => {
+                    self.mark(block, at);
+                    return Err(op);
+                }
+                Left::Link { block, at } => {
+                    self.mark(block, at);
+                    let generation = self.code.generation();
+                    let Some(target) = self.block_at(bus, self.core.pc) else { return Ok(()) };
+                    // Translation may have forgotten all blocks, this one among them.
+                    if self.code.generation() == generation {
+                        Arc::make_mut(&mut self.code).link(block, at, target);
+                    }
+                    number = target;
+                }
+                Left::New { block, at } => {
+                    self.mark(block, at);
+                    let code = Arc::make_mut(&mut self.code);
+                    // Instructions behind a condition count as executed one by one, and freely after that.
+                    if code.guarded(block, at).all(|pc| self.coverage.contains(pc)) {
+                        code.reveal(block, at);
+                    }
+                    return self.step(bus);
+                }
+            }
+        }
+    }
+
+    /// The block that begins at `pc`, if there can be one.
+    fn block_at<B: Bus>(&mut self, bus: &mut B, pc: u32) -> Option<u32> {
+        if let Some(number) = self.code.find(pc)
+            && self.code.is_ready(number)
+        {
+            return Some(number);
+        }
+        if !self.in_code(pc) || self.breakpoints.contains(&pc) {
+            return None;
+        }
+        Arc::make_mut(&mut self.code).translate(bus, pc, &self.breakpoints)
+    }
+
+    /// The program came to step `at` of `block`.
+    fn mark(&mut self, block: u32, at: u32) {
+        let fresh = self.code.unmarked(block, at);
+        if fresh != 0 {
+            Arc::make_mut(&mut self.code).mark(block, fresh, &mut self.coverage);
+        }
     }
 
     /// One instruction with every check, from anywhere.
@@ -186,8 +242,8 @@ impl Cpu {
         let pc = self.core.pc;
         let none = Op::default();
         if self.core.fpb.matches(pc) {
-            self.core.trap = Trap::Decode;
-            return Err(none);
+            self.breakpoint();
+            return Ok(());
         }
         if self.core.trace_enabled() && self.core.dwt.on_instruction(pc, self.core.cycle) {
             if self.core.debug.enabled() {
@@ -265,48 +321,11 @@ impl Cpu {
         Ok(slot.op)
     }
 
-    /// Decodes into the cache what stands at the PC. What an IT instruction makes conditional is decoded when its
-    /// condition first passes; until then a placeholder is stepped over.
-    fn decode_here<B: Bus>(&mut self, bus: &mut B) -> Result<(), Trapped> {
-        let mut pc = self.core.pc;
-        let mut it = self.code.get(self.index(pc)).map_or(0, |op| op.d);
-        loop {
-            let hw1 = bus.fetch(pc).or_else(|BusFault| self.core.fault(cfsr::IBUSERR))?;
-            let hw2 = if decode::is_wide(hw1) {
-                bus.fetch(pc.wrapping_add(2)).or_else(|BusFault| self.core.fault(cfsr::IBUSERR))?
-            } else {
-                0
-            };
-            let op = decode::decode(hw1, hw2, pc, it);
-            let here = pc == self.core.pc;
-            let executed = here && (op.it == 0 || self.core.condition(op.it >> 4));
-            let index = self.index(pc);
-            if let Some(slot) = Arc::make_mut(&mut self.code).get_mut(index) {
-                if slot.kind == Kind::Breakpoint {
-                    slot.d = it;
-                } else if executed {
-                    *slot = op;
-                } else if here || slot.kind == Kind::Undecoded {
-                    *slot = Op { it: op.it, len: op.len, ..Op::undecoded(it) };
-                }
-            }
-            if executed {
-                self.coverage.mark(pc);
-            }
-            it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
-            pc = pc.wrapping_add(u32::from(op.len));
-            if it == 0 || !self.in_code(pc) {
-                return Ok(());
-            }
-        }
-    }
-
     fn handle_trap<B: Bus>(&mut self, bus: &mut B, op: &Op) {
         let core = &mut self.core;
         let next = core.pc.wrapping_add(u32::from(op.len));
         match core::mem::take(&mut core.trap) {
             Trap::None => {}
-            Trap::Decode => self.handle_missing(bus, op),
             Trap::Fault { cfsr, addr } => {
                 core.raise_fault(cfsr, addr);
                 self.after_stepping();
@@ -341,26 +360,6 @@ impl Cpu {
         }
     }
 
-    /// No decoded instruction at the PC: a breakpoint, code not seen before, or not code at all.
-    fn handle_missing<B: Bus>(&mut self, bus: &mut B, op: &Op) {
-        if self.core.fpb.matches(self.core.pc) {
-            // The fast loop counted the placeholder as an instruction; step() did not.
-            self.core.instructions -= u64::from(op.kind == Kind::Breakpoint);
-            self.breakpoint();
-            return;
-        }
-        if !self.in_code(self.core.pc) {
-            // The fast loop ran off its code; step() takes over there.
-            return;
-        }
-        self.core.instructions -= 1;
-        if self.decode_here(bus).is_err()
-            && let Trap::Fault { cfsr, addr } = core::mem::take(&mut self.core.trap)
-        {
-            self.core.raise_fault(cfsr, addr);
-        }
-    }
-
     /// BKPT or an FPB match: halt, DebugMonitor, or HardFault.
     fn breakpoint(&mut self) {
         if self.core.debug.enabled() {
@@ -376,32 +375,21 @@ impl Cpu {
         self.core.it = advance_it(op.it);
     }
 
-    /// Brings the placeholders in the decoded code into line with the FPB.
+    /// Brings the blocks into line with the FPB.
     fn show_breakpoints(&mut self) {
         if !core::mem::take(&mut self.core.fpb.changed) {
             return;
         }
-        let wanted: Vec<usize> = self
-            .core
-            .fpb
-            .breakpoints()
-            .filter(|&pc| self.in_code(pc))
-            .map(|pc| self.index(pc))
-            .filter(|&index| index < self.code.len())
-            .collect();
-        if wanted.is_empty() && self.marked.is_empty() {
-            return;
+        self.breakpoints = self.core.fpb.breakpoints().filter(|&pc| self.in_code(pc)).collect();
+        for pc in self.breakpoints.clone() {
+            self.forget(pc..pc.saturating_add(2));
         }
-        let code = Arc::make_mut(&mut self.code);
-        for index in self.marked.drain(..) {
-            code[index] = Op::undecoded(code[index].d);
+    }
+
+    fn forget(&mut self, range: Range<u32>) {
+        if self.code.covers(&range) {
+            Arc::make_mut(&mut self.code).invalidate(&range);
         }
-        for &index in &wanted {
-            let op = &mut code[index];
-            let it = if matches!(op.kind, Kind::Undecoded | Kind::Breakpoint) { op.d } else { op.it };
-            *op = Op { kind: Kind::Breakpoint, ..Op::undecoded(it) };
-        }
-        self.marked = wanted;
     }
 
     /// The current cycle.
@@ -441,19 +429,11 @@ impl Cpu {
 
     /// Forgets decoded instructions of `range`.
     pub fn invalidate_code(&mut self, range: Range<u32>) {
-        let Range { start, end } = self.core.config.code;
-        // An IT block whose instructions change must be decoded anew from its IT: 2 bytes and four wide instructions.
-        let first = range.start.saturating_sub(18).max(start);
-        let last = range.end.saturating_add(18).min(end);
-        if first >= last {
-            return;
-        }
-        let (first, last) = (self.index(first), self.index(last).min(self.code.len()));
-        if self.code[first..last].iter().any(|op| !matches!(op.kind, Kind::Undecoded | Kind::Breakpoint) || op.d != 0) {
-            for op in &mut Arc::make_mut(&mut self.code)[first..last] {
-                let kind = if op.kind == Kind::Breakpoint { Kind::Breakpoint } else { Kind::Undecoded };
-                *op = Op { kind, ..Op::default() };
-            }
+        let all = &self.core.config.code;
+        if range.start <= all.start && range.end >= all.end {
+            self.code = Arc::new(Blocks::new(all));
+        } else {
+            self.forget(range);
         }
     }
 

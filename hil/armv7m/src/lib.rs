@@ -4,6 +4,7 @@
 //! drives its interrupt lines. Everything in the Private Peripheral Bus that belongs to the core (SCS, NVIC, SysTick,
 //! MPU, FPB, DWT, ITM, ROM table) is inside this crate, for the program as for a debugger.
 
+mod block;
 mod bus;
 mod coverage;
 mod cpu;

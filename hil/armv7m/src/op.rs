@@ -5,13 +5,8 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// Not decoded yet; `d` is the ITSTATE to decode it with. Costs nothing and does not count as an instruction.
-    #[default]
-    Undecoded,
-    /// An FPB comparator matches here; otherwise like `Undecoded`.
-    Breakpoint,
-
     // Hot: executed inside the run loop.
+    #[default]
     Nop,
     MovI,
     MovIS,
@@ -366,18 +361,12 @@ impl Op {
         Self { kind, a: a as u8, b: b as u8, c: c as u8, d: d as u8, imm, ..Self::default() }
     }
 
-    /// A placeholder that will be decoded with `it` when execution arrives.
-    pub(crate) fn undecoded(it: u8) -> Self {
-        Self { d: it, ..Self::default() }
-    }
-
     /// Cycles: Cortex-M4 TRM table 3-1 with every memory access answered at once, pipeline reload 1 for direct and 2
     /// for indirect branches, division fixed at 6.
     pub(crate) fn with_cost(mut self) -> Self {
         use Kind as K;
         let registers = self.imm.count_ones() as u8;
         self.cost = match self.kind {
-            K::Undecoded | K::Breakpoint => 0,
             K::LdrI | K::LdrbI | K::LdrhI | K::LdrsbI | K::LdrshI | K::LdrR | K::LdrbR | K::LdrhR => 2,
             K::LdrsbR | K::LdrshR | K::LdrLit | K::LdrPre | K::LdrPost | K::LdrbPre | K::LdrbPost => 2,
             K::StrPre | K::StrPost | K::StrbPre | K::StrbPost => 2,

@@ -76,8 +76,6 @@ pub(crate) mod control {
 pub(crate) enum Trap {
     #[default]
     None,
-    /// No decoded instruction here.
-    Decode,
     /// A synchronous fault: CFSR bits, and the address if one of the VALID bits is among them.
     Fault {
         cfsr: u32,

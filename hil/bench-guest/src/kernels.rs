@@ -12,9 +12,7 @@ pub fn crc32(rounds: u32) -> u32 {
     });
     let (data, table) = (bytes(), black_box(table));
     (0..rounds).fold(0u32, |sum, _| {
-        let crc = black_box(&data).iter().fold(u32::MAX, |crc, &byte| {
-            table[usize::from(crc as u8 ^ byte)] ^ crc >> 8
-        });
+        let crc = black_box(&data).iter().fold(u32::MAX, |crc, &byte| table[usize::from(crc as u8 ^ byte)] ^ crc >> 8);
         (sum ^ crc).rotate_left(1)
     })
 }
@@ -60,9 +58,8 @@ fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
 /// SHA-256's compression of 16 KiB, without padding.
 pub fn sha256(rounds: u32) -> u32 {
     let data = bytes();
-    let mut state = [
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-    ];
+    let mut state =
+        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
     for _ in 0..rounds {
         for block in black_box(&data).as_chunks().0 {
             compress(&mut state, block);

@@ -113,6 +113,22 @@ pub(crate) fn advance_it(it: u8) -> u8 {
     if it & 7 == 0 { 0 } else { (it & 0xE0) | ((it << 1) & 0x1F) }
 }
 
+/// ConditionPassed (A7.3.1) for flags NZCV in bits 3 to 0.
+pub(crate) fn passes(condition: u8, nzcv: u32) -> bool {
+    let (n, z, c, v) = (nzcv & 8 != 0, nzcv & 4 != 0, nzcv & 2 != 0, nzcv & 1 != 0);
+    let base = match condition >> 1 & 7 {
+        0 => z,
+        1 => c,
+        2 => n,
+        3 => v,
+        4 => c && !z,
+        5 => n == v,
+        6 => n == v && !z,
+        _ => return true,
+    };
+    base != (condition & 1 != 0)
+}
+
 /// Bits `hi..=lo` of `word`.
 fn bits(word: u32, hi: u32, lo: u32) -> u32 {
     (word >> lo) & ((1 << (hi - lo + 1)) - 1)

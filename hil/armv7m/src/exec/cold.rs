@@ -17,7 +17,6 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
     let cycle = core.cycle;
     let next = pc.wrapping_add(u32::from(op.len));
     match op.kind {
-        Kind::Undecoded | Kind::Breakpoint => return core.trap(Trap::Decode),
         Kind::Undefined => {
             core.record_undefined(pc, op.imm, Invalid::of(op));
             return core.fault(cfsr::UNDEFINSTR);
@@ -64,7 +63,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
             core.store::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, second, cycle)?;
             core.r[usize::from(op.b & 15)] = offset;
         }
-        Kind::LdmDb => return core.load_multiple::<B, CHECKED>(bus, op, pc, cycle),
+        Kind::LdmIa | Kind::LdmDb => return core.load_multiple::<B, CHECKED>(bus, op, pc, cycle),
         Kind::StmDb => {
             let addr = core.r[usize::from(op.b & 15)].wrapping_sub(4 * op.imm.count_ones());
             core.store_list::<B, CHECKED>(bus, addr, op.imm, cycle)?;

@@ -1,24 +1,26 @@
-//! The instructions that make up nearly all of a program's work: one `match`, inlined into the run loop.
+//! The instructions that make up nearly all of a program's work, by what they can do to the run loop. Each function takes
+//! the kind apart from the instruction, so that a caller who knows the kind gets the code of that kind alone.
 
 use super::alu::shift_plain;
-use super::{cold, vfp};
+use super::vfp;
 use crate::float;
 use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
 use crate::{Bus, Size};
 
+// Register numbers are below 16; the mask tells the compiler.
+macro_rules! register {
+    ($core:ident, $op:ident . $field:ident) => {
+        $core.r[usize::from($op.$field & 15)]
+    };
+}
+
+/// Data processing: registers and flags, no more. False if `kind` is none.
 #[inline(always)]
-pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
-    core: &mut Core,
-    bus: &mut B,
-    op: &Op,
-    pc: u32,
-    cycle: &mut u64,
-) -> Result<u32, Trapped> {
-    // Register numbers are below 16; the mask tells the compiler.
+pub(super) fn simple(core: &mut Core, kind: Kind, op: &Op) -> bool {
     macro_rules! r {
         ($field:ident) => {
-            core.r[usize::from(op.$field & 15)]
+            register!(core, op.$field)
         };
     }
     macro_rules! shifted {
@@ -26,46 +28,12 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
             shift_plain(r!(c), op.d, op.imm)
         };
     }
-    macro_rules! load {
-        ($addr:expr, $size:ident) => {
-            core.load::<B, CHECKED>(bus, $addr, Size::$size, *cycle)?
-        };
-    }
-    macro_rules! store {
-        ($addr:expr, $size:ident, $value:expr) => {
-            core.store::<B, CHECKED>(bus, $addr, Size::$size, $value, *cycle)?
-        };
-    }
     macro_rules! offset {
         () => {
             r!(b).wrapping_add(op.imm)
         };
     }
-    macro_rules! indexed {
-        () => {
-            r!(b).wrapping_add(r!(c) << (op.imm & 3))
-        };
-    }
-    // Floating point that needs no look at CPACR and lazy stacking; all its encodings are wide.
-    macro_rules! fp {
-        () => {
-            !CHECKED && LEN == 4 && core.fp_ready
-        };
-    }
-    macro_rules! s {
-        ($field:ident) => {
-            core.s[usize::from(op.$field & 31)]
-        };
-    }
-    macro_rules! branch_if {
-        ($condition:expr) => {
-            if $condition {
-                *cycle += 1;
-                return Ok(op.imm);
-            }
-        };
-    }
-    match op.kind {
+    match kind {
         Kind::Nop | Kind::It | Kind::Barrier => {}
         Kind::MovI => r!(a) = op.imm,
         Kind::MovIS => r!(a) = core.logical(op.imm, op.d),
@@ -212,6 +180,46 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
             r!(a) = sum as u32;
             r!(d) = (sum >> 32) as u32;
         }
+        _ => return false,
+    }
+    true
+}
+
+/// Loads, stores and divisions: these may trap. False if `kind` is none.
+#[inline(always)]
+pub(super) fn access<B: Bus, const CHECKED: bool>(
+    core: &mut Core,
+    bus: &mut B,
+    kind: Kind,
+    op: &Op,
+    cycle: u64,
+) -> Result<bool, Trapped> {
+    macro_rules! r {
+        ($field:ident) => {
+            register!(core, op.$field)
+        };
+    }
+    macro_rules! load {
+        ($addr:expr, $size:ident) => {
+            core.load::<B, CHECKED>(bus, $addr, Size::$size, cycle)?
+        };
+    }
+    macro_rules! store {
+        ($addr:expr, $size:ident, $value:expr) => {
+            core.store::<B, CHECKED>(bus, $addr, Size::$size, $value, cycle)?
+        };
+    }
+    macro_rules! offset {
+        () => {
+            r!(b).wrapping_add(op.imm)
+        };
+    }
+    macro_rules! indexed {
+        () => {
+            r!(b).wrapping_add(r!(c) << (op.imm & 3))
+        };
+    }
+    match kind {
         Kind::Udiv => match r!(b).checked_div(r!(c)) {
             Some(quotient) => r!(a) = quotient,
             None => r!(a) = core.divided_by_zero()?,
@@ -290,82 +298,86 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
         }
         Kind::Push => {
             let base = core.r[13].wrapping_sub(4 * u32::from(op.d));
-            core.store_list::<B, CHECKED>(bus, base, op.imm, *cycle)?;
+            core.store_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
             core.r[13] = base;
         }
         Kind::Pop => {
             let base = core.r[13];
-            core.load_list::<B, CHECKED>(bus, base, op.imm, *cycle)?;
+            core.load_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
             core.r[13] = base.wrapping_add(4 * u32::from(op.d));
         }
-        Kind::PopPc => {
-            let base = core.r[13];
-            let end = base.wrapping_add(4 * u32::from(op.d));
-            core.load_list::<B, CHECKED>(bus, base, op.imm & 0x7FFF, *cycle)?;
-            let target = load!(end.wrapping_sub(4), Word);
-            core.r[13] = end;
-            return core.branch_exchange(target);
-        }
-        Kind::LdmIa => return core.load_multiple::<B, CHECKED>(bus, op, pc, *cycle),
         Kind::StmIa => {
             let base = r!(b);
-            core.store_list::<B, CHECKED>(bus, base, op.imm, *cycle)?;
+            core.store_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
             if op.d != 0 {
                 r!(b) = base.wrapping_add(4 * op.imm.count_ones());
             }
         }
-        Kind::B => return Ok(op.imm),
-        Kind::Beq => branch_if!(core.z()),
-        Kind::Bne => branch_if!(!core.z()),
-        Kind::Bcs => branch_if!(core.c),
-        Kind::Bcc => branch_if!(!core.c),
-        Kind::Bmi => branch_if!(core.n()),
-        Kind::Bpl => branch_if!(!core.n()),
-        Kind::Bvs => branch_if!(core.v),
-        Kind::Bvc => branch_if!(!core.v),
-        Kind::Bhi => branch_if!(core.c && !core.z()),
-        Kind::Bls => branch_if!(!core.c || core.z()),
-        Kind::Bge => branch_if!(core.n() == core.v),
-        Kind::Blt => branch_if!(core.n() != core.v),
-        Kind::Bgt => branch_if!(!core.z() && core.n() == core.v),
-        Kind::Ble => branch_if!(core.z() || core.n() != core.v),
-        Kind::Bl => {
-            core.r[14] = pc.wrapping_add(4) | 1;
-            return Ok(op.imm);
-        }
-        Kind::Bx => return core.branch_exchange(r!(c)),
-        Kind::Blx => {
-            let target = r!(c);
-            core.r[14] = pc.wrapping_add(2) | 1;
-            return core.branch_register(target);
-        }
-        Kind::Cbz => branch_if!(r!(b) == 0),
-        Kind::Cbnz => branch_if!(r!(b) != 0),
-        Kind::Vadd if fp!() => s!(a) = float::add(s!(b), s!(c), &mut core.fpscr),
-        Kind::Vsub if fp!() => s!(a) = float::sub(s!(b), s!(c), &mut core.fpscr),
-        Kind::Vmul if fp!() => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr),
-        Kind::Vnmul if fp!() => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr) ^ vfp::SIGN,
-        Kind::Vdiv if fp!() => s!(a) = float::div(s!(b), s!(c), &mut core.fpscr),
-        Kind::Vsqrt if fp!() => s!(a) = float::sqrt(s!(c), &mut core.fpscr),
-        Kind::Vmla if fp!() => s!(a) = vfp::multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
-        Kind::Vfma if fp!() => s!(a) = vfp::fused_multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
-        Kind::VmovI if fp!() => s!(a) = op.imm,
-        Kind::VmovR if fp!() => s!(a) = s!(c),
-        Kind::Vabs if fp!() => s!(a) = s!(c) & !vfp::SIGN,
-        Kind::Vneg if fp!() => s!(a) = s!(c) ^ vfp::SIGN,
-        Kind::Vcmp if fp!() => {
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Floating point that needs no look at CPACR and lazy stacking: only while [`Core::fp_ready`]. False if `kind` is none.
+#[inline(always)]
+pub(super) fn float<B: Bus, const CHECKED: bool>(
+    core: &mut Core,
+    bus: &mut B,
+    kind: Kind,
+    op: &Op,
+    cycle: u64,
+) -> Result<bool, Trapped> {
+    macro_rules! r {
+        ($field:ident) => {
+            register!(core, op.$field)
+        };
+    }
+    macro_rules! s {
+        ($field:ident) => {
+            core.s[usize::from(op.$field & 31)]
+        };
+    }
+    macro_rules! load {
+        ($addr:expr, $size:ident) => {
+            core.load::<B, CHECKED>(bus, $addr, Size::$size, cycle)?
+        };
+    }
+    macro_rules! store {
+        ($addr:expr, $size:ident, $value:expr) => {
+            core.store::<B, CHECKED>(bus, $addr, Size::$size, $value, cycle)?
+        };
+    }
+    macro_rules! offset {
+        () => {
+            r!(b).wrapping_add(op.imm)
+        };
+    }
+    match kind {
+        Kind::Vadd => s!(a) = float::add(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vsub => s!(a) = float::sub(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vmul => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vnmul => s!(a) = float::mul(s!(b), s!(c), &mut core.fpscr) ^ vfp::SIGN,
+        Kind::Vdiv => s!(a) = float::div(s!(b), s!(c), &mut core.fpscr),
+        Kind::Vsqrt => s!(a) = float::sqrt(s!(c), &mut core.fpscr),
+        Kind::Vmla => s!(a) = vfp::multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
+        Kind::Vfma => s!(a) = vfp::fused_multiply_add(op, s!(a), s!(b), s!(c), &mut core.fpscr),
+        Kind::VmovI => s!(a) = op.imm,
+        Kind::VmovR => s!(a) = s!(c),
+        Kind::Vabs => s!(a) = s!(c) & !vfp::SIGN,
+        Kind::Vneg => s!(a) = s!(c) ^ vfp::SIGN,
+        Kind::Vcmp => {
             let other = if op.c == 32 { 0 } else { s!(c) };
             let nzcv = float::compare(s!(a), other, op.d & 1 != 0, &mut core.fpscr);
             core.fpscr = core.fpscr & 0x0FFF_FFFF | nzcv;
         }
-        Kind::VcvtFromInt if fp!() => s!(a) = float::from_integer(s!(c), op.d & 1 == 0, &mut core.fpscr),
-        Kind::VcvtToInt if fp!() && op.d & 2 != 0 => {
+        Kind::VcvtFromInt => s!(a) = float::from_integer(s!(c), op.d & 1 == 0, &mut core.fpscr),
+        Kind::VcvtToInt if op.d & 2 != 0 => {
             s!(a) = float::to_integer(s!(c), op.d & 1 == 0, &mut core.fpscr);
         }
-        Kind::VmovToCore if fp!() => r!(a) = s!(b),
-        Kind::VmovFromCore if fp!() => s!(b) = r!(a),
-        Kind::Vmrs if fp!() && op.a == 15 => core.set_nzcv(core.fpscr),
-        Kind::Vldr if fp!() => {
+        Kind::VmovToCore => r!(a) = s!(b),
+        Kind::VmovFromCore => s!(b) = r!(a),
+        Kind::Vmrs if op.a == 15 => core.set_nzcv(core.fpscr),
+        Kind::Vldr => {
             let addr = if op.b == 15 { op.imm } else { offset!() };
             core.check_aligned(addr, Size::Word)?;
             s!(a) = load!(addr, Word);
@@ -373,7 +385,7 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
                 core.s[usize::from((op.a + 1) & 31)] = load!(addr.wrapping_add(4), Word);
             }
         }
-        Kind::Vstr if fp!() => {
+        Kind::Vstr => {
             let addr = offset!();
             core.check_aligned(addr, Size::Word)?;
             store!(addr, Word, s!(a));
@@ -381,95 +393,47 @@ pub(super) fn execute<B: Bus, const CHECKED: bool, const LEN: u32>(
                 store!(addr.wrapping_add(4), Word, core.s[usize::from((op.a + 1) & 31)]);
             }
         }
-        // All others by name: without a default arm the jump table needs no bounds check. The cycle goes through memory,
-        // so that it can stay in a register in the loop.
-        Kind::Undecoded
-        | Kind::Breakpoint
-        | Kind::LslRS
-        | Kind::LsrRS
-        | Kind::Undefined
-        | Kind::NoCoprocessor
-        | Kind::DpImm
-        | Kind::DpReg
-        | Kind::ShiftR
-        | Kind::MemImm
-        | Kind::MemReg
-        | Kind::MemLit
-        | Kind::LdrdIdx
-        | Kind::StrdIdx
-        | Kind::LdrdLit
-        | Kind::LdmDb
-        | Kind::StmDb
-        | Kind::Tbb
-        | Kind::Tbh
-        | Kind::Ldrex
-        | Kind::Ldrexb
-        | Kind::Ldrexh
-        | Kind::Strex
-        | Kind::Strexb
-        | Kind::Strexh
-        | Kind::Clrex
-        | Kind::BxPc
-        | Kind::Svc
-        | Kind::Bkpt
-        | Kind::Wfi
-        | Kind::Wfe
-        | Kind::Sev
-        | Kind::Cps
-        | Kind::Mrs
-        | Kind::Msr
-        | Kind::Rev16
-        | Kind::Revsh
-        | Kind::Rbit
-        | Kind::Extend
-        | Kind::Pkhbt
-        | Kind::Pkhtb
-        | Kind::Ssat
-        | Kind::Usat
-        | Kind::Ssat16
-        | Kind::Usat16
-        | Kind::Parallel
-        | Kind::Sel
-        | Kind::Saturating
-        | Kind::SmlaXy
-        | Kind::SmlaWy
-        | Kind::Smlad
-        | Kind::Smmla
-        | Kind::Usada8
-        | Kind::SmlalXy
-        | Kind::Smlald
-        | Kind::Vadd
-        | Kind::Vsub
-        | Kind::Vmul
-        | Kind::Vnmul
-        | Kind::Vdiv
-        | Kind::Vmla
-        | Kind::Vfma
-        | Kind::VmovI
-        | Kind::VmovR
-        | Kind::Vabs
-        | Kind::Vneg
-        | Kind::Vsqrt
-        | Kind::VcvtHalf
-        | Kind::Vcmp
-        | Kind::VcvtFromInt
-        | Kind::VcvtToInt
-        | Kind::VcvtFixed
-        | Kind::VmovToCore
-        | Kind::VmovFromCore
-        | Kind::VmovToCore2
-        | Kind::VmovFromCore2
-        | Kind::Vmrs
-        | Kind::Vmsr
-        | Kind::Vldr
-        | Kind::Vstr
-        | Kind::Vldm
-        | Kind::Vstm => {
-            core.cycle = *cycle;
-            let next = cold::execute::<B, CHECKED>(core, bus, op, pc);
-            *cycle = core.cycle;
-            return next;
-        }
+        _ => return Ok(false),
     }
-    Ok(pc.wrapping_add(LEN))
+    Ok(true)
+}
+
+/// Whether a conditional branch is taken.
+#[inline(always)]
+pub(super) fn is_taken(core: &Core, kind: Kind, op: &Op) -> Option<bool> {
+    Some(match kind {
+        Kind::Beq => core.z(),
+        Kind::Bne => !core.z(),
+        Kind::Bcs => core.c,
+        Kind::Bcc => !core.c,
+        Kind::Bmi => core.n(),
+        Kind::Bpl => !core.n(),
+        Kind::Bvs => core.v,
+        Kind::Bvc => !core.v,
+        Kind::Bhi => core.c && !core.z(),
+        Kind::Bls => !core.c || core.z(),
+        Kind::Bge => core.n() == core.v,
+        Kind::Blt => core.n() != core.v,
+        Kind::Bgt => !core.z() && core.n() == core.v,
+        Kind::Ble => core.z() || core.n() != core.v,
+        Kind::Cbz => register!(core, op.b) == 0,
+        Kind::Cbnz => register!(core, op.b) != 0,
+        _ => return None,
+    })
+}
+
+/// POP with the PC in its list; tells where it goes.
+#[inline(always)]
+pub(super) fn pop_pc<B: Bus, const CHECKED: bool>(
+    core: &mut Core,
+    bus: &mut B,
+    op: &Op,
+    cycle: u64,
+) -> Result<u32, Trapped> {
+    let base = core.r[13];
+    let end = base.wrapping_add(4 * u32::from(op.d));
+    core.load_list::<B, CHECKED>(bus, base, op.imm & 0x7FFF, cycle)?;
+    let target = core.load::<B, CHECKED>(bus, end.wrapping_sub(4), Size::Word, cycle)?;
+    core.r[13] = end;
+    core.branch_exchange(target)
 }

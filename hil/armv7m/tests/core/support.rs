@@ -14,7 +14,8 @@ pub fn same54() -> Config {
     Config { cpuid: 0x410F_C241, irq_lines: 137, priority_bits: 3, code: 0..FLASH_SIZE as u32 }
 }
 
-/// Flash at 0, RAM at 0x2000_0000, 4 KiB of device words at 0x4000_0000; everything else is a bus error.
+/// Flash at 0, RAM at 0x2000_0000, 4 KiB of device words at 0x4000_0000, the upper half of which
+/// asks for attention when touched; everything else is a bus error.
 #[derive(Clone)]
 pub struct Machine {
     pub flash: Vec<u8>,
@@ -90,6 +91,7 @@ impl Machine {
     fn device_read(&mut self, addr: u32) -> Result<u32, BusFault> {
         let word = self.device.get((addr.wrapping_sub(DEVICE) >> 2) as usize).ok_or(BusFault)?;
         self.device_accesses += 1;
+        self.attention |= addr & 0x800 != 0;
         Ok(*word)
     }
 
@@ -98,6 +100,7 @@ impl Machine {
     fn device_write(&mut self, addr: u32, value: u32) -> Result<(), BusFault> {
         let word = self.device.get_mut((addr.wrapping_sub(DEVICE) >> 2) as usize).ok_or(BusFault)?;
         self.device_accesses += 1;
+        self.attention |= addr & 0x800 != 0;
         *word = value;
         Ok(())
     }

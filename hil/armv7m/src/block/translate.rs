@@ -1,0 +1,231 @@
+//! From code to the steps of one block.
+
+use super::{Code, Exit, Step, flags};
+use crate::decode::{self, advance_it};
+use crate::op::{Kind, Op, mem_form};
+use crate::{Bus, Cycle};
+
+/// Extent of a block.
+pub(super) struct Size {
+    /// Cycles after which the last instruction begins, at most.
+    pub(super) reach: Cycle,
+    pub(super) bytes: u32,
+    /// Instructions that no condition guards, by halfword from the beginning.
+    pub(super) starts: u64,
+}
+
+/// A block that long, in halfwords and cycles, takes up no further instruction. An IT block of four instructions may
+/// begin before, and must fit: nine halfwords, and VLDM of 33 cycles each.
+const HALFWORDS: u32 = 64 - 9;
+const CYCLES: u32 = 255 - 1 - 4 * 33;
+
+/// No block is longer.
+pub(super) const BYTES_MAX: u32 = 128;
+
+/// The instruction at `pc`.
+fn fetch<B: Bus>(bus: &mut B, pc: u32, it: u8) -> Option<Op> {
+    let hw1 = bus.fetch(pc).ok()?;
+    let hw2 = if decode::is_wide(hw1) { bus.fetch(pc.wrapping_add(2)).ok()? } else { 0 };
+    Some(decode::decode(hw1, hw2, pc, it))
+}
+
+/// Appends the steps of the block at `pc`, which takes in no address, other than its first, that `stops` it. None if
+/// there is not a whole instruction or IT block.
+pub(super) fn translate<B: Bus>(
+    bus: &mut B,
+    pc: u32,
+    steps: &mut Vec<Step>,
+    stops: impl Fn(u32) -> bool,
+) -> Option<Size> {
+    let first = steps.len();
+    let mut block = Builder { pc, at: pc, first, steps, count: 0, cycles: 0, guard: None };
+    let mut size = Size { reach: 0, bytes: 0, starts: 0 };
+    loop {
+        let offset = block.offset();
+        if offset > 0 && (offset > HALFWORDS || block.cycles > CYCLES || stops(block.at)) {
+            break;
+        }
+        let Some(op) = fetch(bus, block.at, 0) else { break };
+        size.starts |= 1 << offset;
+        size.reach = Cycle::from(block.cycles);
+        if op.kind != Kind::It {
+            if block.push(op) {
+                break;
+            }
+            continue;
+        }
+        // All of the IT block or nothing: what is guarded is no beginning of a block. BKPT, which no condition guards, and
+        // branches where only the last instruction may be one (UNPREDICTABLE) are left to single steps.
+        let mut guarded = Vec::new();
+        let (mut at, mut it) = (block.at.wrapping_add(2), op.imm as u8);
+        while it != 0 {
+            match fetch(bus, at, it) {
+                Some(op) if op.it != 0 && !stops(at) && (advance_it(it) == 0 || !branches(&op)) => guarded.push(op),
+                _ => break,
+            }
+            at = at.wrapping_add(guarded.last().map_or(0, |op| u32::from(op.len)));
+            it = advance_it(it);
+        }
+        if it != 0 {
+            size.starts &= !(1 << offset);
+            break;
+        }
+        block.push(op);
+        let mut ends = false;
+        for op in guarded {
+            size.reach = Cycle::from(block.cycles);
+            ends |= block.push(op);
+        }
+        block.guard = None;
+        if ends {
+            break;
+        }
+    }
+    size.bytes = block.at.wrapping_sub(pc);
+    if size.bytes == 0 {
+        return None;
+    }
+    block.push_next();
+    let steps = &mut block.steps[first..];
+    flags::drop_dead(steps);
+    fuse(steps);
+    Some(size)
+}
+
+struct Builder<'a> {
+    pc: u32,
+    /// Address of the next instruction.
+    at: u32,
+    first: usize,
+    steps: &'a mut Vec<Step>,
+    count: u32,
+    cycles: u32,
+    /// The condition that guards what follows: its step and ITSTATE's condition.
+    guard: Option<(usize, u8)>,
+}
+
+impl Builder<'_> {
+    fn offset(&self) -> u32 {
+        self.at.wrapping_sub(self.pc) / 2
+    }
+
+    /// Appends an instruction. True if no other can follow it.
+    fn push(&mut self, op: Op) -> bool {
+        if op.it != 0 {
+            self.guard(&op);
+        }
+        self.count += 1;
+        self.cycles += u32::from(op.cost);
+        let mut step = self.step(op, Code::of(op.kind));
+        match step.code {
+            _ if matches!(op.kind, Kind::Nop | Kind::It | Kind::Barrier) => {}
+            Code::Beq
+            | Code::Bne
+            | Code::Bcs
+            | Code::Bcc
+            | Code::Bmi
+            | Code::Bpl
+            | Code::Bvs
+            | Code::Bvc
+            | Code::Bhi
+            | Code::Bls
+            | Code::Bge
+            | Code::Blt
+            | Code::Bgt
+            | Code::Ble
+            | Code::Cbz
+            | Code::Cbnz
+            | Code::B
+            | Code::Bl => {
+                step.op.imm = Exit::to_address(op.imm).0;
+                self.steps.push(step);
+            }
+            _ => {
+                if goes_anywhere(&op) {
+                    step.code = Code::Mark;
+                }
+                self.steps.push(step);
+            }
+        }
+        self.at = self.at.wrapping_add(u32::from(op.len));
+        ends_block(&op)
+    }
+
+    /// Puts the condition before a guarded instruction, or extends it from the instruction before.
+    fn guard(&mut self, op: &Op) {
+        let condition = op.it >> 4;
+        let at = match self.guard {
+            Some((at, same)) if same == condition => at,
+            _ => {
+                self.count += 1;
+                self.cycles += 1;
+                let guard = Op { it: op.it, cost: 1, ..Op::new(Kind::It, 0, 0, 0, 0, passing(condition)) };
+                let step = self.step(guard, Code::IfNew);
+                self.count -= 1;
+                self.cycles -= 1;
+                self.steps.push(step);
+                self.steps.len() - 1
+            }
+        };
+        let step = &mut self.steps[at].op;
+        step.d += u8::from(!matches!(op.kind, Kind::Nop | Kind::It | Kind::Barrier));
+        step.c += op.cost - 1;
+        // Flags that change may let the same condition fail afterwards.
+        self.guard = flags::keeps_flags(op).then_some((at, condition));
+    }
+
+    /// The end of a block that no branch has ended.
+    fn push_next(&mut self) {
+        let step = self.step(Op::new(Kind::B, 0, 0, 0, 0, Exit::to_address(self.at).0), Code::Next);
+        self.steps.push(step);
+        debug_assert!(self.steps.len() - self.first < 256);
+    }
+
+    fn step(&self, op: Op, code: Code) -> Step {
+        Step { op, code, offset: self.offset() as u8, count: self.count as u8, cycles: self.cycles as u8 }
+    }
+}
+
+/// The values of NZCV with which a condition passes, as a mask.
+fn passing(condition: u8) -> u32 {
+    (0..16u32).filter(|nzcv| decode::passes(condition, *nzcv)).map(|nzcv| 1 << nzcv).sum()
+}
+
+/// An instruction that loads the PC or computes it.
+fn goes_anywhere(op: &Op) -> bool {
+    match op.kind {
+        Kind::Bx | Kind::BxPc | Kind::Blx | Kind::PopPc | Kind::Tbb | Kind::Tbh => true,
+        Kind::LdmIa | Kind::LdmDb => op.imm & 0x8000 != 0,
+        Kind::MemImm | Kind::MemReg | Kind::MemLit => op.a == 15 && op.d & mem_form::LOAD != 0,
+        Kind::DpImm | Kind::DpReg => op.a == 15 && op.d & Op::SETS_FLAGS == 0,
+        _ => false,
+    }
+}
+
+/// Any branch.
+fn branches(op: &Op) -> bool {
+    let direct = (Kind::B as u8..=Kind::Cbnz as u8).contains(&(op.kind as u8));
+    direct || op.kind == Kind::It || goes_anywhere(op)
+}
+
+/// Nothing is executed behind this one, except by a branch.
+fn ends_block(op: &Op) -> bool {
+    matches!(
+        op.kind,
+        Kind::B | Kind::Bl | Kind::Svc | Kind::Bkpt | Kind::Wfi | Kind::Wfe | Kind::Undefined | Kind::NoCoprocessor
+    ) || goes_anywhere(op)
+}
+
+/// Makes pairs.
+fn fuse(steps: &mut [Step]) {
+    let mut at = 0;
+    while let [first, second, ..] = &mut steps[at..] {
+        match Code::pair(first.code, second.code) {
+            Some(pair) => {
+                first.code = pair;
+                at += 2;
+            }
+            None => at += 1,
+        }
+    }
+}
