@@ -392,6 +392,14 @@ impl Cpu {
         }
     }
 
+    /// Becomes as `other`, a core of the same configuration, is now. Decoded code stays: the owner forgets what differs
+    /// with [`invalidate_code`](Self::invalidate_code).
+    pub fn restore_from(&mut self, other: &Self) {
+        self.core.clone_from(&other.core);
+        // Breakpoints show anew in this side's decoded code.
+        self.core.fpb.changed = true;
+    }
+
     /// The current cycle.
     pub fn cycle(&self) -> Cycle {
         self.core.cycle

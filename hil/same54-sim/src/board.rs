@@ -9,6 +9,7 @@ use sim_base::{EthernetLink, Instant, Rng};
 use crate::chip::Chip;
 use crate::map::Id;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
+use crate::nvmctrl::NvmPulses;
 use crate::peripheral::Unmodelled;
 use crate::{Event, EventKind, ResetCause};
 
@@ -57,6 +58,7 @@ pub struct Board {
     cpu: Cpu,
     chip: Chip,
     powered: bool,
+    supply: Supply,
     /// RESETN is held low.
     reset_asserted: bool,
     was_halted: bool,
@@ -77,6 +79,7 @@ impl Board {
             cpu,
             chip: Chip::new(config.seed, config.flash_timing),
             powered: false,
+            supply: Supply::new(),
             reset_asserted: false,
             was_halted: false,
             reported: BTreeSet::new(),
@@ -93,6 +96,7 @@ impl Board {
             cpu: self.cpu.clone(),
             chip: self.chip.snapshot(),
             powered: self.powered,
+            supply: self.supply.clone(),
             reset_asserted: self.reset_asserted,
             was_halted: self.was_halted,
             reported: self.reported.clone(),
@@ -100,6 +104,37 @@ impl Board {
             operations_seen: self.operations_seen,
             exceptions: self.exceptions.clone(),
         }
+    }
+
+    /// Becomes as `other` is now, and goes on exactly as it would: a snapshot taken back. Much cheaper than another
+    /// [`snapshot`](Self::snapshot) of `other`, since little is copied and decoded code is kept; for thousands of runs
+    /// from one point. The Ethernet cable stays as it is here, as does the record of executed addresses.
+    pub fn restore_from(&mut self, other: &Self) {
+        // Named one by one, so that a new field is not forgotten here.
+        let Self {
+            cpu,
+            chip,
+            powered,
+            supply,
+            reset_asserted,
+            was_halted,
+            reported,
+            planned_cut,
+            operations_seen,
+            exceptions,
+        } = other;
+        self.cpu.restore_from(cpu);
+        for range in self.chip.restore_from(chip) {
+            self.cpu.invalidate_code(range);
+        }
+        self.powered = *powered;
+        self.supply.clone_from(supply);
+        self.reset_asserted = *reset_asserted;
+        self.was_halted = *was_halted;
+        self.reported.clone_from(reported);
+        self.planned_cut.clone_from(planned_cut);
+        self.operations_seen = *operations_seen;
+        self.exceptions.clone_from(exceptions);
     }
 
     /// Switches datasheet flash timing on or off, at any time.
@@ -123,47 +158,6 @@ impl Board {
     pub fn unplug_ethernet(&mut self) -> Option<Box<dyn EthernetLink>> {
         self.chip.look_at_link();
         self.chip.shared.link.take()
-    }
-
-    /// Switches the supply on; the chip leaves power-on reset.
-    pub fn power_on(&mut self) {
-        if !self.powered {
-            self.powered = true;
-            self.event(EventKind::PowerOn);
-            self.reset(ResetCause::PowerOn);
-        }
-    }
-
-    /// Cuts the supply now. A flash operation in flight is torn; RAM is lost.
-    pub fn power_off(&mut self) {
-        if !self.powered {
-            return;
-        }
-        self.sync();
-        let torn = self.chip.power_cut();
-        self.cpu.invalidate_code(0..FLASH_SIZE);
-        self.powered = false;
-        self.planned_cut = None;
-        self.operations_seen = [None; 2];
-        self.event(EventKind::PowerOff { torn });
-    }
-
-    /// Cuts the supply in the middle of a flash operation: the one after `skip` others that begin from now on, when
-    /// `share`/256 of its time has passed. Internal and external flash count alike. Flash timing must be on.
-    /// [`run_until`](Self::run_until) comes back at the cut; [`is_powered`](Self::is_powered) is false then.
-    pub fn cut_power_in_flash_operation(&mut self, skip: u64, share: u8) {
-        self.operations_seen = self.operations();
-        self.planned_cut = Some(PlannedCut { remaining: skip, share, at: None });
-    }
-
-    /// The supply dips. True if the brown-out detector was on and reset the chip.
-    pub fn brown_out(&mut self) -> bool {
-        self.sync();
-        let resets = self.powered && self.chip.with(Id::Supc, |parts, _| parts.supc.brown_out());
-        if resets {
-            self.reset(ResetCause::BrownOut);
-        }
-        resets
     }
 
     /// Whether the supply is on.
@@ -198,7 +192,7 @@ impl Board {
             }
             // At least a nanosecond ahead, so that an event that is never satisfied cannot hold time still.
             let deadline = self.deadline().max(now + Duration::from_nanos(1)).min(until);
-            if self.reset_asserted || self.chip.parts.dsu.holds_core() {
+            if self.is_held_in_reset() {
                 self.pass_time(deadline);
                 continue;
             }
@@ -376,6 +370,21 @@ impl Board {
         self.powered && self.chip.parts.port.output(2, 18) == Some(false)
     }
 
+    /// Flips `bits` of the 64-bit word of internal flash or user page that holds `addr`, as a particle would: its error
+    /// correction code stays.
+    pub fn upset_nvm(&mut self, addr: u32, bits: u64) {
+        let addr = addr & !7;
+        self.chip.shared.memory.upset(addr, bits);
+        if addr < FLASH_SIZE {
+            self.cpu.invalidate_code(addr..addr + 8);
+        }
+    }
+
+    /// Puts a fault between the internal flash's controller and its cells, for example [`FailingPulses`](crate::FailingPulses).
+    pub fn wrap_nvm(&mut self, wrap: impl FnOnce(Box<dyn NvmPulses>) -> Box<dyn NvmPulses>) {
+        self.chip.parts.nvmctrl.wrap_pulses(wrap);
+    }
+
     fn event(&mut self, kind: EventKind) {
         let now = self.now();
         self.chip.shared.events.push(now, kind);
@@ -502,26 +511,32 @@ impl Board {
     }
 
     /// Until when the core cannot fetch its next instruction because its flash bank is busy.
-    fn stalled_until(&self) -> Option<Instant> {
-        let busy_bank = self.chip.shared.memory.busy_bank;
+    fn stalled_until(&mut self) -> Option<Instant> {
+        let busy_bank = self.chip.shared.memory.busy_bank();
         if busy_bank == NO_BANK || self.cpu.is_sleeping() || self.cpu.is_halted() || self.cpu.is_locked_up() {
             return None;
         }
-        if self.cpu.register(15) / BANK_SIZE == busy_bank { self.chip.parts.nvmctrl.busy_until() } else { None }
+        let pc = self.cpu.register(15);
+        if pc / BANK_SIZE != busy_bank || self.chip.with(Id::Nvmctrl, |parts, _| parts.nvmctrl.suspend_for_fetch(pc)) {
+            return None;
+        }
+        self.chip.parts.nvmctrl.busy_until()
     }
 
     fn begin_debug_access(&mut self, addr: u32) -> Result<(), BusFault> {
         self.sync();
         let secured = self.chip.shared.memory.secured && !DSU_EXTERNAL.contains(&addr);
-        if !self.powered || secured {
+        if !self.powered || self.chip.parts.supc.holds_reset() || secured {
             return Err(BusFault);
         }
+        self.chip.shared.signals.debugger = true;
         self.chip.advance();
         self.chip.parts.dsu.set_debugger_present();
         Ok(())
     }
 
     fn end_debug_access(&mut self) {
+        self.chip.shared.signals.debugger = false;
         // What a debugger looks at is no access of the program's.
         self.chip.shared.signals.unmodelled.clear();
         self.serve();
@@ -530,5 +545,8 @@ impl Board {
 
 #[cfg(test)]
 mod fuzz;
+mod supply;
 #[cfg(test)]
 mod tests;
+
+use supply::Supply;

@@ -4,11 +4,13 @@ use armv7m::{Bus, BusFault, Cycle, Size};
 
 use crate::chip::{Chip, Steady};
 use crate::map::{Id, NO_BIT, SLOTS, locate};
-use crate::memory::{BACKUP_BASE, BANK_SIZE, FLASH_SIZE, RAM_BASE, RAM_SIZE};
+use crate::memory::{BACKUP_BASE, FLASH_SIZE, RAM_BASE, RAM_SIZE, USER_PAGE_BASE};
 use crate::peripheral::Write;
 
 /// Serial memory window of the QSPI.
 const QSPI_BASE: u32 = 0x0400_0000;
+/// SmartEEPROM (9.2).
+const SEE_BASE: u32 = 0x4400_0000;
 
 impl Bus for Chip {
     #[inline]
@@ -17,7 +19,7 @@ impl Bus for Chip {
         if offset <= RAM_SIZE - 4 {
             return Ok(load(&self.shared.memory.ram, offset, size));
         }
-        if addr <= FLASH_SIZE - 4 && addr / BANK_SIZE != self.shared.memory.busy_bank {
+        if addr <= FLASH_SIZE - 4 && self.shared.memory.is_plain(addr) {
             return Ok(load(&self.shared.memory.flash, addr, size));
         }
         self.read_slow(addr, size, at)
@@ -35,7 +37,8 @@ impl Bus for Chip {
 
     #[inline]
     fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
-        let value = match self.shared.memory.slice(addr, 2) {
+        let memory = &self.shared.memory;
+        let value = match memory.slice(addr, 2).filter(|_| addr >= FLASH_SIZE || memory.weak.is_empty()) {
             Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
             None => self.read_slow(addr, Size::Half, self.cycle)? as u16,
         };
@@ -89,10 +92,9 @@ impl Chip {
         }
         let bytes = size as usize;
         match addr {
-            0..FLASH_SIZE => {
-                self.wait_for_flash();
-                let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
-                Ok(little_endian(source))
+            0..FLASH_SIZE | USER_PAGE_BASE..0x0080_4200 => {
+                self.wait_for_flash(addr, false);
+                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.ahb_read(addr, size, cx)).ok_or(BusFault)
             }
             RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
                 let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
@@ -103,6 +105,11 @@ impl Chip {
                 Ok(word >> (8 * (addr & 3)) & mask(size))
             }
             QSPI_BASE..0x0500_0000 => self.read_serial_memory(addr - QSPI_BASE, size),
+            SEE_BASE..0x4401_0000 => {
+                self.wait_for_smart();
+                let offset = addr - SEE_BASE;
+                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.see_read(offset, size, cx)).ok_or(BusFault)
+            }
             0x4000_0000..0x4700_0000 => {
                 let (id, offset) = locate(addr).ok_or(BusFault)?;
                 let value = self.read_block(id, offset, size)?;
@@ -122,7 +129,7 @@ impl Chip {
         self.cycle = at;
         match addr {
             0..FLASH_SIZE | 0x0080_0000..0x0081_0000 => {
-                self.wait_for_flash();
+                self.wait_for_flash(addr, true);
                 self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.ahb_write(addr, size, value, cx)).ok_or(BusFault)
             }
             RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
@@ -131,6 +138,11 @@ impl Chip {
                 Ok(())
             }
             QSPI_BASE..0x0500_0000 => self.write_serial_memory(addr - QSPI_BASE, size, value),
+            SEE_BASE..0x4401_0000 => {
+                self.wait_for_smart();
+                let offset = addr - SEE_BASE;
+                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.see_write(offset, size, value, cx)).ok_or(BusFault)
+            }
             0x4000_0000..0x4700_0000 => {
                 let (id, offset) = locate(addr).ok_or(BusFault)?;
                 self.write_block(id, offset, size, value)
@@ -140,9 +152,21 @@ impl Chip {
     }
 
     /// The flash is programming or erasing and the bus waits for it: time passes, events on the way are late.
-    fn wait_for_flash(&mut self) {
-        if let Some(until) = self.parts.nvmctrl.busy_until() {
-            self.time.skip(until.since(self.now()));
+    fn wait_for_flash(&mut self, addr: u32, write: bool) {
+        let time = self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.wait(addr, write, cx));
+        self.wait_for_operations(time);
+    }
+
+    fn wait_for_smart(&mut self) {
+        while self.parts.nvmctrl.busy_until().is_some() {
+            let time = self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.wait_for_smart(cx));
+            self.wait_for_operations(time);
+        }
+    }
+
+    fn wait_for_operations(&mut self, time: std::time::Duration) {
+        if !time.is_zero() {
+            self.time.skip(time);
             self.steady.until = 0;
             self.with(Id::Nvmctrl, |parts, cx| parts.get(Id::Nvmctrl).advance(cx));
             self.shared.signals.attention = true;

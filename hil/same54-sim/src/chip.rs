@@ -1,6 +1,7 @@
 //! The chip without its core: peripherals, memories and what connects them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use armv7m::Cycle;
 use sim_base::{EthernetLink, Instant, Rng};
@@ -27,6 +28,7 @@ use crate::sercom::Sercom;
 use crate::stored::Stored;
 use crate::supc::Supc;
 use crate::tc::Tc;
+use crate::tear::Tear;
 use crate::timebase::TimeBase;
 use crate::trng::Trng;
 use crate::wdt::Wdt;
@@ -240,6 +242,8 @@ pub(crate) struct Chip {
     pub(crate) steady: Steady,
     /// Blocks whose missing bus clock has been reported since the last reset.
     unclocked: BTreeSet<Id>,
+    /// Share of RAM, in 1/65536, that the next loss of supply costs; all of it if unknown.
+    pub(crate) ram_lost: Option<u16>,
     rng: Rng,
 }
 
@@ -267,6 +271,7 @@ impl Chip {
             link_at: Instant::NEVER,
             steady: Steady::default(),
             unclocked: BTreeSet::new(),
+            ram_lost: None,
             rng: rng.fork("board"),
         }
     }
@@ -293,8 +298,47 @@ impl Chip {
             link_at: Instant::NEVER,
             steady: Steady::default(),
             unclocked: self.unclocked.clone(),
+            ram_lost: self.ram_lost,
             rng: self.rng.clone(),
         }
+    }
+
+    /// Becomes as `other` is now; the Ethernet cable stays as it is here. Returns the parts of flash that were different.
+    pub(crate) fn restore_from(&mut self, other: &Self) -> Vec<Range<u32>> {
+        // Named one by one, so that a new field is not forgotten here.
+        let Self {
+            parts,
+            shared: Shared { memory, link: _, events, clocks, signals, flash_timing },
+            time,
+            cycle,
+            irqs,
+            irq_changes,
+            next_events,
+            deadline,
+            link_at: _,
+            steady: _,
+            unclocked,
+            ram_lost,
+            rng,
+        } = other;
+        let changed = self.shared.memory.restore_from(memory);
+        self.parts.clone_from(parts);
+        self.shared.events.clone_from(events);
+        self.shared.clocks.clone_from(clocks);
+        self.shared.signals.clone_from(signals);
+        self.shared.flash_timing = *flash_timing;
+        self.time = *time;
+        self.cycle = *cycle;
+        self.irqs = *irqs;
+        self.irq_changes.clone_from(irq_changes);
+        self.next_events = *next_events;
+        self.deadline = *deadline;
+        self.look_at_link();
+        self.steady = Steady::default();
+        self.unclocked.clone_from(unclocked);
+        self.ram_lost = *ram_lost;
+        self.rng = rng.clone();
+        changed
     }
 
     /// What chance decides from now on follows `rng`.
@@ -423,8 +467,14 @@ impl Chip {
         let now = self.now();
         self.shared.signals.reset = None;
         self.unclocked.clear();
-        if cause.is_supply() {
-            self.shared.memory.scramble_ram(&mut self.rng);
+        match cause {
+            ResetCause::PowerOn | ResetCause::BrownOut => {
+                self.lose_ram();
+                self.shared.memory.scramble_backup(&mut self.rng);
+            }
+            // Backup RAM has kept its supply, RAM has not.
+            ResetCause::Backup => self.lose_ram(),
+            _ => {}
         }
         for slot in SLOTS {
             self.parts.get(slot.id).reset(cause, &mut self.shared.cx(now, slot.name));
@@ -436,17 +486,40 @@ impl Chip {
         self.look_at_pins();
     }
 
-    /// The supply fails: operations in flight are torn. Names them.
-    pub(crate) fn power_cut(&mut self) -> Option<String> {
+    /// RAM contents after a while without supply.
+    fn lose_ram(&mut self) {
+        let memory = &mut self.shared.memory;
+        match self.ram_lost.take() {
+            Some(lost) => memory.decay_ram(&mut self.rng, lost),
+            None => memory.scramble_ram(&mut self.rng),
+        }
+    }
+
+    /// The supply fails: operations in flight are torn, as `tear` says or by chance. Names them.
+    pub(crate) fn power_cut(&mut self, tear: Option<Tear>) -> Option<String> {
         self.advance();
-        let nvm = self.parts.nvmctrl.power_cut(&mut self.rng, &mut self.shared.memory);
-        let nor = self.parts.qspi.power_cut(&mut self.rng);
+        let nvm = self.parts.nvmctrl.power_cut(tear, &mut self.rng, &mut self.shared.memory);
+        let nor = self.parts.qspi.power_cut(tear, &mut self.rng);
         self.next_events = [Instant::NEVER; COUNT];
         self.deadline = Instant::NEVER;
         match (nvm, nor) {
             (Some(nvm), Some(nor)) => Some(format!("{nvm}; {nor}")),
             (nvm, nor) => nvm.or(nor),
         }
+    }
+
+    /// The supply is at `millivolts`: enough for the chip, perhaps not for the external flash.
+    pub(crate) fn sag(&mut self, millivolts: u32, tear: Option<Tear>) {
+        let mut rng = self.rng.clone();
+        self.with(Id::Qspi, |parts, cx| {
+            if parts.qspi.nor_loses_supply(millivolts)
+                && let Some(torn) = parts.qspi.power_cut(tear, &mut rng)
+            {
+                cx.violation(format!("supply of the external flash lost, which tears {torn}"));
+            }
+            parts.qspi.supply_nor(millivolts, cx);
+        });
+        self.rng = rng;
     }
 
     /// Pins changed, by the program or from outside.

@@ -36,4 +36,6 @@ mod wdt;
 
 pub use board::{Board, BoardConfig, RunStop};
 pub use event::{Event, EventKind, ResetCause};
+pub use nvmctrl::{FailingPulses, NvmPulses, SoundPulses};
 pub use registers::{Coverage, Fidelity, coverage};
+pub use tear::Tear;

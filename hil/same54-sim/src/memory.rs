@@ -2,10 +2,16 @@
 //!
 //! Fidelity: sizes, addresses and the AHB view are modelled (SAM D5x/E5x datasheet, 9 "Memories"). Wait states and bus
 //! matrix contention are not. RAM contents at power-on are pseudo-random, from the seed (assumed: the datasheet only
-//! calls them undefined). The software calibration area reads as a fixed, plausible pattern; the serial number comes
-//! from the seed.
+//! calls them undefined), or what has not decayed of the old ones, if the board is told so. Bus masters other than the
+//! core read flash cells as they are, without error correction. The software calibration area reads as a fixed, plausible
+//! pattern; the serial number comes from the seed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use sim_base::Rng;
+
+use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
 
 /// Internal flash, bytes.
 pub(crate) const FLASH_SIZE: u32 = 0x10_0000;
@@ -26,6 +32,8 @@ pub(crate) const USER_PAGE_BASE: u32 = 0x0080_4000;
 pub(crate) const USER_PAGE_SIZE: u32 = 512;
 /// [`Memory::busy_bank`] while no bank is busy.
 pub(crate) const NO_BANK: u32 = u32::MAX;
+/// Granularity in which [`Memory::restore_from`] looks for changes.
+const COPY_UNIT: usize = 4_096;
 
 /// An array on the heap, without a detour over the stack. Its length in the type spares the hot path a bounds check.
 fn filled<const N: usize>(value: u8) -> Box<[u8; N]> {
@@ -49,8 +57,20 @@ pub(crate) struct Memory {
     pub(crate) secured: bool,
     /// DSU.CTRL.CE is locked (fuse CELCK).
     pub(crate) chip_erase_locked: bool,
+    /// SmartEEPROM's active sector, 0 or 1 (fuse ASEES).
+    pub(crate) active_sees: u32,
+    /// SmartEEPROM may not be written (SEESTAT.LOCK, non-volatile).
+    pub(crate) see_locked: bool,
+    /// Flash and user page words that are more than their data.
+    pub(crate) weak: WeakWords,
     /// The bank (0 or 1 in mapping order) that a program or erase keeps from being read, or [`NO_BANK`].
-    pub(crate) busy_bank: u32,
+    busy_bank: u32,
+    /// What SmartEEPROM takes from the end of the upper bank, bytes.
+    reserved: u32,
+    /// Flash at `addr` needs a closer look if `addr & slow.0 == slow.1`.
+    slow: (u32, u32),
+    /// Fuse words that were read from unsteady cells at the last supply reset.
+    sensed_fuses: BTreeMap<usize, u32>,
     serial: [u32; 4],
 }
 
@@ -69,15 +89,228 @@ impl Memory {
             a_first: true,
             secured: false,
             chip_erase_locked: false,
+            active_sees: 0,
+            see_locked: false,
+            weak: WeakWords::new(rng.fork("unsteady flash cells")),
             busy_bank: NO_BANK,
+            reserved: 0,
+            slow: (0, 1),
+            sensed_fuses: BTreeMap::new(),
             serial: std::array::from_fn(|_| rng.next_u32()),
         }
+    }
+
+    /// Becomes as `other` is now. Returns the parts of flash that were different.
+    pub(crate) fn restore_from(&mut self, other: &Self) -> Vec<Range<u32>> {
+        // Named one by one, so that a new field is not forgotten here.
+        let Self {
+            ram,
+            flash,
+            backup,
+            user_page,
+            a_first,
+            secured,
+            chip_erase_locked,
+            active_sees,
+            see_locked,
+            weak,
+            busy_bank,
+            reserved,
+            slow,
+            sensed_fuses,
+            serial,
+        } = other;
+        let mut changed: Vec<Range<u32>> = Vec::new();
+        let units = self.flash.chunks_mut(COPY_UNIT).zip(flash.chunks(COPY_UNIT));
+        for (start, (mine, theirs)) in (0..).step_by(COPY_UNIT).zip(units) {
+            if mine == theirs {
+                continue;
+            }
+            mine.copy_from_slice(theirs);
+            let end = start + COPY_UNIT as u32;
+            match changed.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end = end,
+                None => changed.push(start..end),
+            }
+        }
+        self.ram.copy_from_slice(&ram[..]);
+        self.backup.copy_from_slice(backup);
+        self.user_page.copy_from_slice(user_page);
+        self.a_first = *a_first;
+        self.secured = *secured;
+        self.chip_erase_locked = *chip_erase_locked;
+        self.active_sees = *active_sees;
+        self.see_locked = *see_locked;
+        self.weak.clone_from(weak);
+        self.busy_bank = *busy_bank;
+        self.reserved = *reserved;
+        self.slow = *slow;
+        self.sensed_fuses.clone_from(sensed_fuses);
+        self.serial = *serial;
+        changed
     }
 
     /// RAM as it is when the supply comes up: undefined, here pseudo-random.
     pub(crate) fn scramble_ram(&mut self, rng: &mut Rng) {
         rng.fill(&mut self.ram[..]);
+    }
+
+    /// Backup RAM without supply.
+    pub(crate) fn scramble_backup(&mut self, rng: &mut Rng) {
         rng.fill(&mut self.backup);
+    }
+
+    /// RAM that has lost its supply for a while: `lost`/65536 of the bytes have fallen to chance.
+    pub(crate) fn decay_ram(&mut self, rng: &mut Rng, lost: u16) {
+        for bytes in self.ram.chunks_mut(2) {
+            let chance = rng.next_u64();
+            for (n, byte) in bytes.iter_mut().enumerate() {
+                if ((chance >> (16 * n)) as u16) < lost {
+                    *byte = (chance >> (32 + 8 * n)) as u8;
+                }
+            }
+        }
+    }
+
+    /// Whether flash at `addr` reads as its array, without further ado.
+    #[inline]
+    pub(crate) fn is_plain(&self, addr: u32) -> bool {
+        addr & self.slow.0 != self.slow.1
+    }
+
+    /// The bank that a program or erase keeps from being read, or [`NO_BANK`].
+    pub(crate) fn busy_bank(&self) -> u32 {
+        self.busy_bank
+    }
+
+    pub(crate) fn set_busy_bank(&mut self, bank: u32) {
+        self.busy_bank = bank;
+        self.find_slow_banks();
+    }
+
+    /// SmartEEPROM hides the last `bytes` of the upper bank from the bus.
+    pub(crate) fn reserve(&mut self, bytes: u32) {
+        self.reserved = bytes;
+        self.find_slow_banks();
+    }
+
+    /// Whether SmartEEPROM keeps flash at `addr` for itself.
+    pub(crate) fn is_reserved(&self, addr: u32) -> bool {
+        addr < FLASH_SIZE && addr >= FLASH_SIZE - self.reserved
+    }
+
+    fn find_slow_banks(&mut self) {
+        let slow = |bank: u32| {
+            self.busy_bank == bank
+                || bank == 1 && self.reserved != 0
+                || self.weak.touches(bank * BANK_SIZE..(bank + 1) * BANK_SIZE)
+        };
+        self.slow = match (slow(0), slow(1)) {
+            (false, false) => (0, 1),
+            (true, false) => (BANK_SIZE, 0),
+            (false, true) => (BANK_SIZE, BANK_SIZE),
+            (true, true) => (0, 0),
+        };
+    }
+
+    /// The cells of flash or user page from `addr`.
+    pub(crate) fn nvm(&self, addr: u32, len: u32) -> &[u8] {
+        let (array, start): (&[u8], u32) = match addr {
+            USER_PAGE_BASE.. => (&self.user_page, addr - USER_PAGE_BASE),
+            _ => (&self.flash[..], addr),
+        };
+        &array[start as usize..(start + len) as usize]
+    }
+
+    /// See [`nvm`](Self::nvm).
+    pub(crate) fn nvm_mut(&mut self, addr: u32, len: u32) -> &mut [u8] {
+        let (array, start): (&mut [u8], u32) = match addr {
+            USER_PAGE_BASE.. => (&mut self.user_page, addr - USER_PAGE_BASE),
+            _ => (&mut self.flash[..], addr),
+        };
+        &mut array[start as usize..(start + len) as usize]
+    }
+
+    fn nvm_word(&self, addr: u32) -> u64 {
+        self.nvm(addr, WORD).try_into().map_or(u64::MAX, u64::from_le_bytes)
+    }
+
+    /// Data and code of the words from `addr`, both aligned to words: 9 bytes for each.
+    pub(crate) fn nvm_cells(&self, addr: u32, len: u32) -> Vec<u8> {
+        let mut cells = Vec::new();
+        for at in (addr..addr + len).step_by(WORD as usize) {
+            let data = self.nvm_word(at);
+            cells.extend(data.to_le_bytes());
+            cells.push(self.weak.cells(at, data).code);
+        }
+        cells
+    }
+
+    /// Puts cells back as [`nvm_cells`](Self::nvm_cells) gave them. Of the cells that were unsteady, those in `settled`
+    /// are so no longer; those in `unsteady` (byte and mask) are now.
+    pub(crate) fn set_nvm_cells(
+        &mut self,
+        addr: u32,
+        cells: &[u8],
+        settled: impl Fn(usize) -> u8,
+        unsteady: &[(usize, u8)],
+    ) {
+        for (n, word) in cells.chunks(9).enumerate() {
+            let at = addr + n as u32 * WORD;
+            let Some((&code, data)) = word.split_last() else { continue };
+            let Ok(data) = <[u8; 8]>::try_from(data) else { continue };
+            let mask = |byte: usize, old: u8| {
+                let index = 9 * n + byte;
+                let new = unsteady.binary_search_by_key(&index, |(n, _)| *n).map_or(0, |found| unsteady[found].1);
+                old & !settled(index) | new
+            };
+            let old = self.weak.cells(at, 0);
+            let old_bits = old.unsteady.to_le_bytes();
+            let unsteady_bits = u64::from_le_bytes(std::array::from_fn(|byte| mask(byte, old_bits[byte])));
+            let unsteady_code = mask(8, old.unsteady_code);
+            self.nvm_mut(at, WORD).copy_from_slice(&data);
+            let weak = Weak { code, unsteady: unsteady_bits, unsteady_code };
+            self.weak.store(at, u64::from_le_bytes(data), weak);
+        }
+        self.find_slow_banks();
+    }
+
+    /// Cells from `addr` are erased, aligned to words.
+    pub(crate) fn erase_nvm(&mut self, addr: u32, len: u32) {
+        self.nvm_mut(addr, len).fill(0xFF);
+        self.weak.forget(addr..addr + len);
+        self.find_slow_banks();
+    }
+
+    /// What the decoder makes of the word at `addr` now, and the data as the bus sees them.
+    pub(crate) fn sense(&mut self, addr: u32) -> (u64, Check) {
+        let (data, code) = self.weak.sense(addr, self.nvm_word(addr));
+        match ecc::check(data, code) {
+            Check::Single(corrected) => (corrected, Check::Single(corrected)),
+            check => (data, check),
+        }
+    }
+
+    /// Flips data bits of the word at `addr`, as a particle would: the code stays.
+    pub(crate) fn upset(&mut self, addr: u32, bits: u64) {
+        let data = self.nvm_word(addr);
+        let weak = self.weak.cells(addr, data);
+        self.nvm_mut(addr, WORD).copy_from_slice(&(data ^ bits).to_le_bytes());
+        self.weak.store(addr, data ^ bits, weak);
+        self.find_slow_banks();
+    }
+
+    /// The fuses are read from the user page: unsteady cells fall to one side or the other until the next reset.
+    pub(crate) fn sense_fuses(&mut self) {
+        self.sensed_fuses.clear();
+        for addr in (USER_PAGE_BASE..USER_PAGE_BASE + USER_PAGE_SIZE).step_by(WORD as usize) {
+            if self.weak.touches(addr..addr + WORD) {
+                let (data, _) = self.sense(addr);
+                let n = (addr - USER_PAGE_BASE) as usize / 4;
+                self.sensed_fuses.insert(n, data as u32);
+                self.sensed_fuses.insert(n + 1, (data >> 32) as u32);
+            }
+        }
     }
 
     /// `len` bytes at `addr`, if they all lie in one array.
@@ -101,8 +334,11 @@ impl Memory {
         array.get_mut(offset as usize..)?.get_mut(..len)
     }
 
-    /// Word `n` of the user page.
+    /// Word `n` of the user page, as a reset loads it.
     pub(crate) fn user_word(&self, n: usize) -> u32 {
+        if let Some(word) = self.sensed_fuses.get(&n) {
+            return *word;
+        }
         let bytes = self.user_page.get(4 * n..4 * n + 4);
         bytes.and_then(|bytes| bytes.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
     }
@@ -133,5 +369,7 @@ impl Memory {
         let (low, high) = self.flash.split_at_mut(BANK_SIZE as usize);
         low.swap_with_slice(high);
         self.a_first = !self.a_first;
+        self.weak.relocate(|addr| if addr < FLASH_SIZE { addr ^ BANK_SIZE } else { addr });
+        self.find_slow_banks();
     }
 }

@@ -203,6 +203,8 @@ pub(crate) struct Signals {
     pub(crate) link_moved: bool,
     /// Event generators that have fired, in order, for the event system.
     pub(crate) events_out: Vec<u8>,
+    /// The access under way is a debugger's.
+    pub(crate) debugger: bool,
     /// See [`Context::steady_until`].
     pub(crate) steady_until: Option<Instant>,
 }

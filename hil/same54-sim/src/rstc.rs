@@ -1,23 +1,32 @@
 //! RSTC: reset controller (SAM D5x/E5x datasheet, 17).
 //!
-//! Fidelity: RCAUSE is modelled for every reset that the board can make; BKUPEXIT always reads 0 because backup and
-//! hibernate modes are absent.
+//! Fidelity: RCAUSE is modelled for every reset that the board can make; BKUPEXIT tells a wake-up by the main
+//! supply's return; backup and hibernate modes as sleep modes are absent.
 
 use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 
+/// BKUPEXIT.BBPS.
+const BBPS: u32 = 1 << 2;
+
 /// The register block.
 #[derive(Clone, Debug)]
 pub(crate) struct Rstc {
     rcause: u32,
+    bkupexit: u32,
 }
 
 impl Rstc {
     /// Before the first reset.
     pub(crate) fn new() -> Self {
-        Self { rcause: 0 }
+        Self { rcause: 0, bkupexit: 0 }
+    }
+
+    /// The next reset leaves backup mode; by the battery backup power switch or not.
+    pub(crate) fn set_backup_exit(&mut self, by_power_switch: bool) {
+        self.bkupexit = if by_power_switch { BBPS } else { 0 };
     }
 }
 
@@ -29,7 +38,8 @@ impl Peripheral for Rstc {
     fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
         match offset {
             0x00 => self.rcause,
-            0x01 | 0x02 => 0,
+            0x01 => 0,
+            0x02 => self.bkupexit,
             _ => cx.unmodelled(offset, false),
         }
     }
@@ -37,6 +47,9 @@ impl Peripheral for Rstc {
     fn write(&mut self, _offset: u32, _w: Write, _cx: &mut Context<'_>) {}
 
     fn reset(&mut self, cause: ResetCause, _cx: &mut Context<'_>) {
+        if cause != ResetCause::Backup {
+            self.bkupexit = 0;
+        }
         self.rcause = match cause {
             ResetCause::PowerOn => 1 << 0,
             ResetCause::BrownOut => 1 << 2,

@@ -11,7 +11,7 @@ use crate::map::SLOTS;
 /// Blocks whose registers can stop or reset the chip often enough that nothing else would be reached.
 const RARE: [&str; 5] = ["GCLK", "OSCCTRL", "MCLK", "WDT", "PAC"];
 
-fn access(board: &mut Board, rng: &mut Rng) {
+pub(super) fn access(board: &mut Board, rng: &mut Rng) {
     let slot = &SLOTS[rng.below(SLOTS.len() as u64) as usize];
     if RARE.contains(&slot.name) && rng.below(20) != 0 {
         return;

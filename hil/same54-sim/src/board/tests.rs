@@ -6,6 +6,9 @@ use sim_base::Instant;
 use super::{Board, BoardConfig, RunStop};
 use crate::{EventKind, ResetCause};
 
+mod power;
+mod snapshot;
+
 const RAM: u32 = 0x2000_0000;
 const DHCSR: u32 = 0xE000_EDF0;
 const DEMCR: u32 = 0xE000_EDFC;
@@ -406,6 +409,8 @@ fn a_brown_out_resets_the_chip_only_while_its_detector_is_on() {
     let mut board = counting();
     assert!(!board.brown_out(), "the delivered fuses leave it off");
     set(&mut board, 0x4000_1810, 0x001C_0206);
+    assert!(!board.brown_out(), "not ready yet");
+    board.run_until(millis(1));
     assert!(board.brown_out());
     assert_eq!(word(&mut board, RCAUSE) & 0xFF, 1 << 2);
 }

@@ -1,6 +1,9 @@
 //! 32 MiB of flash cells, held sparsely and shared between snapshots.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use sim_base::Rng;
 
 /// Bytes of the N25Q256A.
 pub(crate) const SIZE: u32 = 0x0200_0000;
@@ -11,12 +14,45 @@ const CHUNK: usize = 4_096;
 #[derive(Clone)]
 pub(super) struct Array {
     chunks: Vec<Option<Arc<[u8; CHUNK]>>>,
+    /// Bits that read differently each time, by address.
+    unsteady: BTreeMap<u32, u8>,
+    noise: Rng,
 }
 
 impl Array {
     /// All erased.
     pub(super) fn new() -> Self {
-        Self { chunks: vec![None; SIZE as usize / CHUNK] }
+        Self { chunks: vec![None; SIZE as usize / CHUNK], unsteady: BTreeMap::new(), noise: Rng::new(0) }
+    }
+
+    /// What a read of the byte at `addr` gives now.
+    pub(super) fn sense(&mut self, addr: u32) -> u8 {
+        let byte = self.byte(addr);
+        if self.unsteady.is_empty() {
+            return byte;
+        }
+        match self.unsteady.get(&(addr % SIZE)) {
+            Some(bits) => byte ^ bits & self.noise.next_u32() as u8,
+            None => byte,
+        }
+    }
+
+    /// Bits of the byte at `addr` read differently each time from now on, as `noise` decides.
+    pub(super) fn unsettle(&mut self, addr: u32, bits: u8, noise: &mut Rng) {
+        if self.unsteady.is_empty() {
+            self.noise = Rng::new(noise.next_u64());
+        }
+        *self.unsteady.entry(addr % SIZE).or_default() |= bits;
+    }
+
+    /// Programs the byte at `addr`: bits only go from 1 to 0.
+    pub(super) fn program(&mut self, addr: u32, byte: u8) {
+        let old = self.byte(addr);
+        self.store(addr, &[old & byte]);
+        if let Some(bits) = self.unsteady.get_mut(&(addr % SIZE)) {
+            *bits &= byte;
+        }
+        self.unsteady.retain(|_, bits| *bits != 0);
     }
 
     /// The byte at `addr`, which wraps at the end of the array.
@@ -25,7 +61,7 @@ impl Array {
         self.chunks[addr / CHUNK].as_ref().map_or(0xFF, |chunk| chunk[addr % CHUNK])
     }
 
-    /// `len` bytes from `addr`.
+    /// `len` bytes from `addr`, for observers: unsteady bits as they are stored.
     pub(super) fn copy(&self, addr: u32, len: usize) -> Vec<u8> {
         (0..len).map(|n| self.byte(addr.wrapping_add(n as u32))).collect()
     }
@@ -43,5 +79,7 @@ impl Array {
     pub(super) fn erase(&mut self, addr: u32, len: u32) {
         let first = (addr % SIZE) as usize / CHUNK;
         self.chunks[first..first + len as usize / CHUNK].fill(None);
+        let start = addr % SIZE;
+        self.unsteady.retain(|addr, _| !(start..start + len).contains(addr));
     }
 }

@@ -21,7 +21,7 @@ use sim_base::{Instant, Rng};
 
 use crate::event::EventKind;
 use crate::peripheral::Context;
-use crate::tear;
+use crate::tear::Tear;
 use array::Array;
 pub(crate) use array::SIZE;
 use command::{Action, AddressBytes, Command, Dummy, Register, decode};
@@ -89,6 +89,7 @@ pub(crate) struct Nor {
     reset_enabled: bool,
     operation: Option<Operation>,
     transfer: Option<Transfer>,
+    powered: bool,
 }
 
 impl Nor {
@@ -106,6 +107,7 @@ impl Nor {
             reset_enabled: false,
             operation: None,
             transfer: None,
+            powered: false,
         }
     }
 
@@ -120,7 +122,17 @@ impl Nor {
     }
 
     /// The supply comes up: volatile registers take their values from the non-volatile ones.
-    pub(crate) fn power_on(&mut self) {
+    pub(crate) fn power_on(&mut self, _now: Instant) {
+        self.powered = true;
+        self.load_registers();
+    }
+
+    /// Whether the memory has supply.
+    pub(crate) fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    fn load_registers(&mut self) {
         self.status &= !(WIP | WEL);
         self.flags = 0;
         // NVCR: bits 15:12 dummy cycles, bit 0 address bytes (0 is four), bit 1 upper or lower 128 Mb segment.
@@ -133,19 +145,25 @@ impl Nor {
     }
 
     /// The supply failed: tears the operation in flight and names it.
-    pub(crate) fn power_cut(&mut self, rng: &mut Rng) -> Option<String> {
+    pub(crate) fn power_cut(&mut self, tear: Option<Tear>, rng: &mut Rng) -> Option<String> {
         self.transfer = None;
+        self.powered = false;
         let operation = self.operation.take()?;
+        let tear = tear.unwrap_or_else(|| Tear::choose(rng));
         match &operation.kind {
             Kind::Program(data) => {
                 let page = operation.addr & !(PAGE - 1);
-                let offset = operation.addr - page;
-                let mut cells = self.array.copy(page, PAGE as usize);
+                let offsets: Vec<u32> = (0..data.len() as u32).map(|n| operation.addr.wrapping_add(n) % PAGE).collect();
+                let mut cells: Vec<u8> = offsets.iter().map(|offset| self.array.byte(page | offset)).collect();
                 // In page order the data may wrap; tear it in the order in which it was sent.
-                cells.rotate_left(offset as usize);
-                tear::program(rng, &mut cells[..data.len()], data);
-                cells.rotate_right(offset as usize);
-                self.array.store(page, &cells);
+                let target: Vec<u8> = cells.iter().zip(data).map(|(cell, byte)| cell & byte).collect();
+                let unsteady = tear.apply(rng, &mut cells, &target);
+                for (offset, cell) in offsets.iter().zip(&cells) {
+                    self.array.store(page | offset, &[*cell]);
+                }
+                for (n, bits) in unsteady {
+                    self.array.unsettle(page | offsets[n], bits, rng);
+                }
             }
             Kind::Erase(len) => {
                 // Erase pulses work on 64 KiB sectors (a bulk erase goes through them one after the other).
@@ -154,8 +172,12 @@ impl Nor {
                 self.array.erase(operation.addr, whole * sector);
                 let at = operation.addr + whole * sector;
                 let mut cells = self.array.copy(at, sector as usize);
-                tear::erase(rng, &mut cells);
+                let target = vec![0xFF; cells.len()];
+                let unsteady = tear.apply(rng, &mut cells, &target);
                 self.array.store(at, &cells);
+                for (n, bits) in unsteady {
+                    self.array.unsettle(at + n as u32, bits, rng);
+                }
             }
             // The registers' own cells keep the old value (assumed).
             Kind::WriteStatus(_) | Kind::WriteNonVolatile(_) => {}
@@ -170,9 +192,7 @@ impl Nor {
             Kind::Program(data) => {
                 let page = operation.addr & !(PAGE - 1);
                 for (n, byte) in (0..).zip(data) {
-                    let at = page | operation.addr.wrapping_add(n) & (PAGE - 1);
-                    let cell = self.array.byte(at) & byte;
-                    self.array.store(at, &[cell]);
+                    self.array.program(page | operation.addr.wrapping_add(n) & (PAGE - 1), byte);
                 }
             }
             Kind::Erase(len) => self.array.erase(operation.addr, len),
@@ -186,6 +206,9 @@ impl Nor {
     pub(crate) fn begin(&mut self, frame: Frame, cx: &mut Context<'_>) {
         self.advance(cx.now);
         self.transfer = None;
+        if !self.powered {
+            return;
+        }
         let Some(command) = decode(frame.opcode) else {
             cx.violation(format!("NOR instruction {:#04x} does not exist or is not modelled", frame.opcode));
             return;
@@ -263,7 +286,7 @@ impl Nor {
         transfer.position = position.wrapping_add(1);
         let addr = transfer.addr.wrapping_add(position);
         match transfer.command.action {
-            Action::ReadArray => self.array.byte(addr),
+            Action::ReadArray => self.array.sense(addr),
             Action::ReadRegister(register) => self.register(register, position),
             _ => 0xFF,
         }
@@ -309,7 +332,7 @@ impl Nor {
             Action::WriteDisable => self.status &= !WEL,
             Action::ClearFlags => self.flags = 0,
             Action::ResetEnable => self.reset_enabled = true,
-            Action::ResetMemory if reset_enabled => self.power_on(),
+            Action::ResetMemory if reset_enabled => self.load_registers(),
             Action::ResetMemory => cx.violation("NOR reset without reset enable"),
             Action::Suspend | Action::Resume => cx.violation("NOR program and erase suspend is not modelled"),
             _ if self.status & WEL == 0 => {

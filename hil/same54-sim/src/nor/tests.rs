@@ -16,7 +16,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { nor: Nor::new(), rig: Rig::new(), now: 0 }
+        let mut nor = Nor::new();
+        nor.power_on(sim_base::Instant::ZERO);
+        Self { nor, rig: Rig::new(), now: 0 }
     }
 
     fn begin(&mut self, opcode: u8, address: Option<(u32, u8, Lines)>, dummy: u8) {
@@ -244,7 +246,7 @@ fn a_power_cut_tears_a_program_within_its_bytes() {
     for seed in 0..64 {
         let mut bench = Bench::new();
         bench.program(0x1F0, &[0; 32]);
-        let torn = bench.nor.power_cut(&mut Rng::new(seed));
+        let torn = bench.nor.power_cut(None, &mut Rng::new(seed));
         assert_eq!(torn.as_deref(), Some("NOR program of 32 bytes at 0x000001f0"));
         let page = bench.nor.copy(0x100, 256);
         assert!(page[16..0xF0].iter().all(|byte| *byte == 0xFF), "seed {seed}");
@@ -263,7 +265,7 @@ fn a_power_cut_tears_an_erase_within_its_unit() {
             bench.wait();
         }
         bench.erase(0x20, 0x1000);
-        assert!(bench.nor.power_cut(&mut Rng::new(seed)).is_some());
+        assert!(bench.nor.power_cut(None, &mut Rng::new(seed)).is_some());
         assert_eq!((bench.nor.copy(0xFFF, 1), bench.nor.copy(0x2000, 1)), (vec![0], vec![0]), "seed {seed}");
     }
 }

@@ -1,16 +1,26 @@
 //! NVMCTRL: the internal flash's controller (SAM D5x/E5x datasheet, 25).
 //!
 //! Fidelity: modelled are the page buffer with manual and automatic writes, page and quad-word write, block and page
-//! erase, region locks, BOOTPROT with SBPDIS, the user page, bank swap, the security bit, errors (ADDRE, PROGE, LOCKE),
-//! DONE, and typical times (54.12: page 1.5 ms, block 50 ms; quad word 50 us and double word 25 us are assumed). A
-//! write changes the array when it completes; until then reads of its bank stall the core. Programming a 64-bit ECC
-//! word twice without an erase ANDs the data and is reported as a violation; the ECC itself, wait states, caches and
-//! suspension are stored only. SmartEEPROM is absent. A reset lets an operation in flight complete (assumed).
+//! erase, reading one bank while the other is written, region locks, BOOTPROT with SBPDIS, the user page, bank swap, the
+//! security bit, error correction with its flags and ECCERR, suspension of writes and erases by reads, power reduction
+//! mode, all flags with their interrupts, and typical times (54.12: page 1.5 ms, block 50 ms; quad word 50 us and double
+//! word 25 us are assumed). A write changes the array when it completes; until then reads of its bank stall the core,
+//! unless they suspend it. Assumed: programming a 64-bit word twice without an erase ANDs data and code (and is reported
+//! as a violation); a word with a double error reads as its cells are, without a bus error; a suspension delays read and
+//! operation by 20 us each, and the core's own fetches suspend an operation once, since its loop is in a cache then; a
+//! reset lets an operation in flight complete; power reduction mode ends with the next command or buffer write unless
+//! CTRLA.PRM is MANUAL. Wait states and cache bits of CTRLA are stored.
 
+mod array;
+mod commands;
+pub(crate) mod ecc;
 mod operation;
+mod pulses;
+mod see;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use armv7m::Size;
@@ -19,7 +29,10 @@ use sim_base::{Instant, Rng};
 use crate::event::ResetCause;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, Memory, NO_BANK, USER_PAGE_BASE, USER_PAGE_SIZE};
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::tear::Tear;
 use operation::{Kind, Operation};
+pub use pulses::{FailingPulses, NvmPulses, SoundPulses};
+use see::Smart;
 
 /// Bytes of a page.
 pub(crate) const PAGE: u32 = 512;
@@ -31,6 +44,9 @@ const REGION: u32 = FLASH_SIZE / 32;
 const BOOTPROT_UNIT: u32 = 8_192;
 
 const KEY: u32 = 0xA5;
+const SUSPEN: u32 = 1 << 3;
+/// CTRLA.PRM: only CPRM ends power reduction mode.
+const PRM_MANUAL: u32 = 3;
 const CTRLA_RESET: u32 = 0x0004;
 
 /// INTFLAG bits.
@@ -39,63 +55,95 @@ mod flag {
     pub(super) const ADDRE: u32 = 1 << 1;
     pub(super) const PROGE: u32 = 1 << 2;
     pub(super) const LOCKE: u32 = 1 << 3;
+    pub(super) const ECCSE: u32 = 1 << 4;
+    pub(super) const ECCDE: u32 = 1 << 5;
+    pub(super) const NVME: u32 = 1 << 6;
+    pub(super) const SUSP: u32 = 1 << 7;
+    pub(super) const SEESFULL: u32 = 1 << 8;
+    pub(super) const SEESOVF: u32 = 1 << 9;
+    pub(super) const SEEWRC: u32 = 1 << 10;
+    /// Only a read of ECCERR clears these.
+    pub(super) const ECC: u32 = ECCSE | ECCDE;
     pub(super) const ALL: u32 = 0x07FF;
 }
 
-/// CTRLB.CMD values.
-mod command {
-    pub(super) const EP: u32 = 0x00;
-    pub(super) const EB: u32 = 0x01;
-    pub(super) const WP: u32 = 0x03;
-    pub(super) const WQW: u32 = 0x04;
-    pub(super) const SWRST: u32 = 0x10;
-    pub(super) const LR: u32 = 0x11;
-    pub(super) const UR: u32 = 0x12;
-    pub(super) const SPRM: u32 = 0x13;
-    pub(super) const CPRM: u32 = 0x14;
-    pub(super) const PBC: u32 = 0x15;
-    pub(super) const SSB: u32 = 0x16;
-    pub(super) const BKSWRST: u32 = 0x17;
-    pub(super) const CELCK: u32 = 0x18;
-    pub(super) const CEULCK: u32 = 0x19;
-    pub(super) const SBPDIS: u32 = 0x1A;
-    pub(super) const CBPDIS: u32 = 0x1B;
-}
+/// Typical time of a page write (54.12).
+const PAGE_TIME: Duration = Duration::from_micros(1_500);
+/// Typical time of a block erase (54.12).
+const BLOCK_TIME: Duration = Duration::from_millis(50);
+/// Time of a quad word write (assumed).
+const QUAD_TIME: Duration = Duration::from_micros(50);
+/// Time of a double word write (assumed).
+const DOUBLE_TIME: Duration = Duration::from_micros(25);
 
 /// The register block and the page buffer.
-#[derive(Clone)]
 pub(crate) struct Nvmctrl {
     ctrla: u32,
     inten: u32,
     intflag: u32,
     addr: u32,
     runlock: u32,
+    eccerr: u32,
     dbgctrl: u32,
     seecfg: u32,
+    /// The BOOTPROT fuse as the last reset loaded it: 15 minus the number of protected units.
+    bootprot: u32,
     bpdis: bool,
     power_reduced: bool,
     buffer: Box<[u8]>,
     loaded: bool,
+    smart: Smart,
     operation: Option<Operation>,
+    /// What follows `operation`.
+    queue: VecDeque<Operation>,
+    pulses: Box<dyn NvmPulses>,
+}
+
+impl Clone for Nvmctrl {
+    fn clone(&self) -> Self {
+        Self {
+            buffer: self.buffer.clone(),
+            smart: self.smart.clone(),
+            operation: self.operation.clone(),
+            queue: self.queue.clone(),
+            pulses: self.pulses.clone_box(),
+            ..*self
+        }
+    }
 }
 
 impl Nvmctrl {
     /// As after power-on.
     pub(crate) fn new() -> Self {
+        Self::with(Box::new(SoundPulses))
+    }
+
+    fn with(pulses: Box<dyn NvmPulses>) -> Self {
         Self {
             ctrla: CTRLA_RESET,
             inten: 0,
             intflag: 0,
             addr: 0,
             runlock: u32::MAX,
+            eccerr: 0,
             dbgctrl: 0,
             seecfg: 0,
+            bootprot: 15,
             bpdis: false,
             power_reduced: false,
             buffer: vec![0xFF; PAGE as usize].into(),
             loaded: false,
+            smart: Smart::default(),
             operation: None,
+            queue: VecDeque::new(),
+            pulses,
         }
+    }
+
+    /// Puts a fault between the controller and its cells, or takes it away.
+    pub(crate) fn wrap_pulses(&mut self, wrap: impl FnOnce(Box<dyn NvmPulses>) -> Box<dyn NvmPulses>) {
+        let inner = std::mem::replace(&mut self.pulses, Box::new(SoundPulses));
+        self.pulses = wrap(inner);
     }
 
     /// When the operation in flight, if any, completes.
@@ -107,11 +155,12 @@ impl Nvmctrl {
     /// `None` is a bus error.
     pub(crate) fn ahb_write(&mut self, addr: u32, size: Size, value: u32, cx: &mut Context<'_>) -> Option<()> {
         self.advance(cx);
-        let in_user_page = (USER_PAGE_BASE..USER_PAGE_BASE + USER_PAGE_SIZE).contains(&addr);
         // 25.6.6.2: 16 or 32 bits only.
-        if size == Size::Byte || !(addr < FLASH_SIZE || in_user_page) || !addr.is_multiple_of(size as u32) {
+        let exists = addr < FLASH_SIZE && !cx.memory.is_reserved(addr) || is_user_page(addr);
+        if size == Size::Byte || !exists || !addr.is_multiple_of(size as u32) {
             return None;
         }
+        self.leave_power_reduction();
         self.addr = addr & 0x00FF_FFFF;
         self.loaded = true;
         let at = (addr % PAGE) as usize;
@@ -130,85 +179,49 @@ impl Nvmctrl {
 
     /// DSU chip erase: the main array, the security bit and the page locks, not the user page or the boot section.
     pub(crate) fn chip_erase(&mut self, cx: &mut Context<'_>) {
-        let start = self.boot_section(cx.memory);
-        cx.memory.flash[start as usize..].fill(0xFF);
+        let start = self.boot_section();
+        cx.memory.erase_nvm(start, FLASH_SIZE - start);
         cx.memory.secured = false;
         self.runlock = u32::MAX;
+        self.load_smart(cx);
         cx.signals.code_changed(start..FLASH_SIZE);
         cx.events.push(cx.now, crate::EventKind::NvmErase { addr: start, len: FLASH_SIZE - start });
     }
 
     /// The supply failed: tears the operation in flight and names it.
-    pub(crate) fn power_cut(&mut self, rng: &mut Rng, memory: &mut Memory) -> Option<String> {
+    pub(crate) fn power_cut(&mut self, tear: Option<Tear>, rng: &mut Rng, memory: &mut Memory) -> Option<String> {
+        self.queue.clear();
         let operation = self.operation.take()?;
-        memory.busy_bank = NO_BANK;
-        operation.tear(rng, memory);
+        memory.set_busy_bank(NO_BANK);
+        let tear = tear.unwrap_or_else(|| Tear::choose(rng));
+        operation.tear(tear, rng, memory);
         Some(operation.to_string())
     }
 
     /// First byte behind the section that BOOTPROT protects.
-    fn boot_section(&self, memory: &Memory) -> u32 {
-        if self.bpdis { 0 } else { (15 - bootprot(memory)) * BOOTPROT_UNIT }
+    fn boot_section(&self) -> u32 {
+        if self.bpdis { 0 } else { (15 - self.bootprot) * BOOTPROT_UNIT }
     }
 
-    /// Reports `error` unless the array at `addr` may be changed.
-    fn check_unlocked(&mut self, addr: u32, memory: &Memory) -> bool {
-        let locked = addr < self.boot_section(memory) || self.runlock >> (addr / REGION) & 1 == 0;
-        if locked {
-            self.intflag |= flag::LOCKE;
-        }
-        !locked
-    }
-
-    fn is_user_page(addr: u32) -> bool {
-        (USER_PAGE_BASE..USER_PAGE_BASE + USER_PAGE_SIZE).contains(&addr)
-    }
-
-    /// Starts writing `len` bytes of the page buffer to the array at `addr`, aligned to `len`.
-    fn write_array(&mut self, addr: u32, len: u32, cx: &mut Context<'_>) {
-        let user = Self::is_user_page(addr);
-        if user && len != 16 {
-            self.intflag |= flag::PROGE;
-            return;
-        }
-        if !user && addr >= FLASH_SIZE {
-            self.intflag |= flag::ADDRE;
-            return;
-        }
-        if !user && !self.check_unlocked(addr, cx.memory) {
-            return;
-        }
-        let at = (addr % PAGE) as usize;
-        let data = self.buffer[at..at + len as usize].to_vec();
-        self.clear_buffer();
-        let time = match len {
-            8 => Duration::from_micros(25),
-            16 => Duration::from_micros(50),
-            _ => Duration::from_micros(1_500),
-        };
-        self.start(Kind::Program(data), addr, len, time, cx);
-    }
-
-    fn erase(&mut self, addr: u32, len: u32, cx: &mut Context<'_>) {
-        if !Self::is_user_page(addr) && !self.check_unlocked(addr, cx.memory) {
-            return;
-        }
-        self.start(Kind::Erase, addr, len, Duration::from_millis(50), cx);
-    }
-
-    fn start(&mut self, kind: Kind, addr: u32, len: u32, time: Duration, cx: &mut Context<'_>) {
-        let done_at = if cx.flash_timing { cx.now + time } else { cx.now };
-        let operation = Operation { kind, addr, len, done_at };
-        operation.announce(cx);
-        self.operation = Some(operation);
-        if cx.flash_timing {
-            if addr < FLASH_SIZE {
-                cx.memory.busy_bank = addr / BANK_SIZE;
-            }
-            cx.signals.attention = true;
-        } else {
+    /// Starts `operation`, or puts it behind those under way.
+    fn enqueue(&mut self, operation: Operation, cx: &mut Context<'_>) {
+        self.queue.push_back(operation);
+        if self.operation.is_none() {
+            self.start_next(cx.now, cx);
             self.advance(cx);
         }
+    }
+
+    fn start_next(&mut self, at: Instant, cx: &mut Context<'_>) {
+        cx.memory.set_busy_bank(NO_BANK);
+        cx.signals.attention = true;
+        let Some(mut operation) = self.queue.pop_front() else { return };
+        operation.done_at = if cx.flash_timing { at + operation.time } else { at };
+        operation.announce(cx);
+        if cx.flash_timing && operation.addr < FLASH_SIZE && operation.len != 0 {
+            cx.memory.set_busy_bank(operation.addr / BANK_SIZE);
+        }
+        self.operation = Some(operation);
     }
 
     fn clear_buffer(&mut self) {
@@ -216,53 +229,10 @@ impl Nvmctrl {
         self.loaded = false;
     }
 
-    fn execute(&mut self, command: u32, cx: &mut Context<'_>) {
-        let addr = self.addr;
-        let user = Self::is_user_page(addr);
-        match command {
-            command::EB if addr < FLASH_SIZE => self.erase(addr & !(BLOCK - 1), BLOCK, cx),
-            command::EP if user => self.erase(USER_PAGE_BASE, USER_PAGE_SIZE, cx),
-            command::WP if addr < FLASH_SIZE => self.write_array(addr & !(PAGE - 1), PAGE, cx),
-            command::WQW if addr < FLASH_SIZE || user => self.write_array(addr & !15, 16, cx),
-            // Supported commands per address space (table 25-5).
-            command::EB | command::WP if user => self.intflag |= flag::PROGE,
-            command::EP if addr < FLASH_SIZE => self.intflag |= flag::PROGE,
-            command::EB | command::EP | command::WP | command::WQW => self.intflag |= flag::ADDRE,
-            command::SWRST => {
-                *self = Self { runlock: cx.memory.user_word(2), ..Self::new() };
-                self.intflag |= flag::DONE;
-            }
-            command::LR | command::UR if addr >= FLASH_SIZE => self.intflag |= flag::ADDRE,
-            command::LR => self.finish_at_once(|nvm| nvm.runlock &= !(1 << (addr / REGION))),
-            command::UR => self.finish_at_once(|nvm| nvm.runlock |= 1 << (addr / REGION)),
-            command::SPRM => self.finish_at_once(|nvm| nvm.power_reduced = true),
-            command::CPRM => self.finish_at_once(|nvm| nvm.power_reduced = false),
-            command::PBC => self.finish_at_once(Self::clear_buffer),
-            command::SSB => {
-                cx.memory.secured = true;
-                self.intflag |= flag::DONE;
-            }
-            command::BKSWRST => {
-                cx.memory.swap_banks();
-                cx.signals.code_changed(0..FLASH_SIZE);
-                cx.signals.request_reset(ResetCause::Nvm);
-            }
-            command::CELCK | command::CEULCK => {
-                cx.memory.chip_erase_locked = command == command::CELCK;
-                self.intflag |= flag::DONE;
-            }
-            command::SBPDIS => self.finish_at_once(|nvm| nvm.bpdis = true),
-            command::CBPDIS => self.finish_at_once(|nvm| nvm.bpdis = false),
-            _ => {
-                self.intflag |= flag::PROGE;
-                cx.violation(format!("NVMCTRL command {command:#04x} is not modelled or not defined"));
-            }
+    fn leave_power_reduction(&mut self) {
+        if self.ctrla >> 6 & 3 != PRM_MANUAL {
+            self.power_reduced = false;
         }
-    }
-
-    fn finish_at_once(&mut self, effect: impl FnOnce(&mut Self)) {
-        effect(self);
-        self.intflag |= flag::DONE;
     }
 
     fn status(&self, memory: &Memory) -> u32 {
@@ -271,7 +241,7 @@ impl Nvmctrl {
             | u32::from(self.loaded) << 2
             | u32::from(memory.a_first) << 4
             | u32::from(self.bpdis) << 5
-            | bootprot(memory) << 8
+            | self.bootprot << 8
     }
 
     /// Holding register of the 64-bit section that was loaded last.
@@ -280,11 +250,24 @@ impl Nvmctrl {
         let bytes = self.buffer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map_or(u32::MAX, u32::from_le_bytes)
     }
+
+    /// What every reset loads from the fuses.
+    fn load_fuses(&mut self, cx: &mut Context<'_>) {
+        self.runlock = cx.memory.user_word(2);
+        self.bootprot = cx.memory.user_word(0) >> 26 & 15;
+        self.load_smart(cx);
+    }
+
+    /// Registers as after a reset.
+    fn restart(&mut self, cx: &mut Context<'_>) {
+        let pulses = std::mem::replace(&mut self.pulses, Box::new(SoundPulses));
+        *self = Self::with(pulses);
+        self.load_fuses(cx);
+    }
 }
 
-/// The BOOTPROT fuse: 15 minus the number of protected 8 KB units.
-fn bootprot(memory: &Memory) -> u32 {
-    memory.user_word(0) >> 26 & 15
+fn is_user_page(addr: u32) -> bool {
+    (USER_PAGE_BASE..USER_PAGE_BASE + USER_PAGE_SIZE).contains(&addr)
 }
 
 impl Peripheral for Nvmctrl {
@@ -301,18 +284,19 @@ impl Peripheral for Nvmctrl {
         match offset {
             0x00 => self.ctrla,
             0x04 => 0,
-            // NVMP = 2048 pages of 512 bytes (PSZ = 6).
-            0x08 => 0x0006_0800,
+            // SEE, and NVMP = 2048 pages of 512 bytes (PSZ = 6).
+            0x08 => 0x8006_0800,
             0x0C | 0x0E => self.inten,
             0x10 => self.intflag,
             0x12 => self.status(cx.memory),
             0x14 => self.addr,
             0x18 => self.runlock,
             0x1C | 0x20 => self.pbldata((offset as usize - 0x1C) / 4),
-            0x24 => 0,
+            0x24 => self.take_eccerr(),
             0x28 => self.dbgctrl,
             0x2A => self.seecfg,
-            0x2C => 0,
+            0x2C => self.see_status(cx.memory),
+            0x06 | 0x29 | 0x2B => 0,
             _ => cx.unmodelled(offset, false),
         }
     }
@@ -333,7 +317,7 @@ impl Peripheral for Nvmctrl {
             }
             0x0C => self.inten &= !w.value,
             0x0E => self.inten |= w.value & flag::ALL,
-            0x10 => self.intflag &= !w.value,
+            0x10 => self.intflag &= !w.value | flag::ECC,
             0x14 => {
                 // ADDR is write-locked while a write is under way.
                 if self.operation.is_none() {
@@ -342,19 +326,24 @@ impl Peripheral for Nvmctrl {
             }
             0x28 => self.dbgctrl = w.value & 3,
             0x2A => self.seecfg = w.value & 3,
-            0x08 | 0x12 | 0x18..0x28 | 0x2C => {}
+            0x06 | 0x08 | 0x12 | 0x18..0x28 | 0x29 | 0x2B | 0x2C => {}
             _ => {
                 cx.unmodelled(offset, true);
             }
         }
     }
 
-    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
-        if let Some(operation) = self.operation.take() {
-            operation.complete(cx);
+    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+        while let Some(operation) = self.operation.take() {
+            operation.complete(self.pulses.as_mut(), cx);
+            self.operation = self.queue.pop_front();
         }
-        cx.memory.busy_bank = NO_BANK;
-        *self = Self { runlock: cx.memory.user_word(2), ..Self::new() };
+        cx.signals.reset = None;
+        cx.memory.set_busy_bank(NO_BANK);
+        if cause.is_supply() {
+            cx.memory.sense_fuses();
+        }
+        self.restart(cx);
     }
 
     fn next_event(&self) -> Instant {
@@ -362,10 +351,17 @@ impl Peripheral for Nvmctrl {
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) {
-        if let Some(operation) = self.operation.take_if(|operation| operation.done_at <= cx.now) {
-            operation.complete(cx);
-            cx.memory.busy_bank = NO_BANK;
-            self.intflag |= flag::DONE;
+        while let Some(operation) = self.operation.take_if(|operation| operation.done_at <= cx.now) {
+            if !operation.complete(self.pulses.as_mut(), cx) {
+                self.intflag |= flag::NVME;
+            }
+            self.intflag |= operation.flags;
+            if let Kind::Reallocate(flags) = operation.kind {
+                self.reallocate(flags, cx);
+            }
+            if self.operation.is_none() {
+                self.start_next(operation.done_at, cx);
+            }
         }
     }
 

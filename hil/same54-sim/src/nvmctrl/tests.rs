@@ -1,12 +1,16 @@
 use armv7m::Size;
 use sim_base::Rng;
 
-use super::{BLOCK, Nvmctrl, PAGE, command, flag};
+use super::commands::command;
+use super::{BLOCK, Nvmctrl, PAGE, flag};
 use crate::peripheral::{Peripheral, Write};
 use crate::rig::Rig;
 use crate::{EventKind, ResetCause};
 
 const MS: u64 = 1_000_000;
+
+mod ecc;
+mod smart;
 
 struct Bench {
     nvm: Nvmctrl,
@@ -39,8 +43,20 @@ impl Bench {
         }
     }
 
+    fn reset(&mut self) {
+        self.nvm.reset(ResetCause::PowerOn, &mut self.rig.cx(self.now));
+    }
+
     fn ready(&mut self) -> bool {
         self.read(0x12) & 1 != 0
+    }
+
+    /// Lets everything end that is under way.
+    fn finish(&mut self) {
+        while let Some(until) = self.nvm.busy_until() {
+            self.now = until.as_nanos();
+            assert!(self.read(0x12) & 1 != 0 || self.nvm.busy_until() > Some(until));
+        }
     }
 
     fn take_flags(&mut self) -> u32 {
@@ -57,7 +73,7 @@ fn a_page_write_takes_the_typical_time_and_then_shows_in_the_array() {
     assert_eq!(bench.read(0x12) & 4, 4, "LOAD");
     bench.command(0x1_0000, command::WP);
     assert!(!bench.ready());
-    assert_eq!(bench.rig.memory.busy_bank, 0);
+    assert_eq!(bench.rig.memory.busy_bank(), 0);
     bench.now = 1_500_000 - 1;
     assert!(!bench.ready());
     assert_eq!(bench.rig.memory.flash[0x1_0000], 0xFF);
@@ -75,7 +91,7 @@ fn a_quad_word_write_leaves_the_rest_of_the_page_alone() {
     let mut bench = Bench::new();
     bench.load(0x8_0010, &[1, 2, 3, 4]);
     bench.command(0x8_0010, command::WQW);
-    assert_eq!(bench.rig.memory.busy_bank, 1);
+    assert_eq!(bench.rig.memory.busy_bank(), 1);
     bench.now = MS;
     assert!(bench.ready());
     let flash = &bench.rig.memory.flash;
@@ -158,6 +174,7 @@ fn bootprot_protects_the_first_units_until_disabled() {
     // BOOTPROT = 7: (15 - 7) * 8 KB = 64 KB.
     let word = bench.rig.memory.user_word(0) & !(15 << 26) | 7 << 26;
     bench.rig.memory.user_page[..4].copy_from_slice(&word.to_le_bytes());
+    bench.reset();
     bench.command(0xE000, command::EB);
     assert_eq!(bench.take_flags(), flag::LOCKE);
     bench.command(0x1_0000, command::EB);
@@ -223,7 +240,7 @@ fn a_power_cut_tears_the_write_in_flight_and_nothing_else() {
         let mut bench = Bench::new();
         bench.load(0x4000, &[0x5555_AAAA; 128]);
         bench.command(0x4000, command::WP);
-        let torn = bench.nvm.power_cut(&mut Rng::new(seed), &mut bench.rig.memory);
+        let torn = bench.nvm.power_cut(None, &mut Rng::new(seed), &mut bench.rig.memory);
         assert_eq!(torn.as_deref(), Some("NVM program of 512 bytes at 0x00004000"));
         let flash = &bench.rig.memory.flash;
         assert!(flash[..0x4000].iter().chain(&flash[0x4200..]).all(|byte| *byte == 0xFF), "seed {seed}");
@@ -231,4 +248,74 @@ fn a_power_cut_tears_the_write_in_flight_and_nothing_else() {
     }
     assert!(outcomes.contains(&(PAGE as usize)), "nothing done");
     assert!(outcomes.len() > 10, "{outcomes:?}");
+}
+
+#[test]
+fn automatic_modes_write_their_unit() {
+    for (mode, words, len) in [(1, 2, 8), (2, 4, 16), (3, 128, 512)] {
+        let mut bench = Bench::new();
+        bench.write(0x00, mode << 4);
+        bench.load(0x2_0000, &vec![0x1234_5678; words]);
+        let events = bench.rig.take_events();
+        assert_eq!(events[0].kind, EventKind::NvmProgram { addr: 0x2_0000, len }, "WMODE {mode}");
+        bench.finish();
+        assert_eq!(bench.rig.memory.flash[0x2_0000 + len as usize - 1], 0x12);
+    }
+}
+
+#[test]
+fn pulses_that_do_not_verify_raise_nvme() {
+    let mut bench = Bench::new();
+    bench.nvm.wrap_pulses(|sound| Box::new(crate::FailingPulses::new(sound, 0x2_0000..0x2_2000, 1)));
+    for expected in [flag::NVME | flag::DONE, flag::DONE] {
+        bench.load(0x2_0010, &[1, 2, 3, 4]);
+        bench.command(0x2_0010, command::WQW);
+        bench.finish();
+        assert_eq!(bench.take_flags(), expected);
+    }
+    assert_eq!(bench.rig.memory.flash[0x2_0010], 1);
+}
+
+#[test]
+fn power_reduction_mode_ends_with_the_next_command_unless_it_is_manual() {
+    let mut bench = Bench::new();
+    bench.command(0, command::SPRM);
+    assert_eq!(bench.read(0x12) & 2, 2);
+    bench.command(0, command::PBC);
+    assert_eq!(bench.read(0x12) & 2, 0);
+    bench.write(0x00, 3 << 6);
+    bench.command(0, command::SPRM);
+    bench.command(0, command::PBC);
+    assert_eq!(bench.read(0x12) & 2, 2);
+    bench.command(0, command::CPRM);
+    assert_eq!(bench.read(0x12) & 2, 0);
+}
+
+#[test]
+fn reads_suspend_a_block_erase_outside_its_sector() {
+    let mut bench = Bench::new();
+    bench.write(0x00, 1 << 3);
+    bench.command(0x2_0000, command::EB);
+    bench.now = 10 * MS;
+    // 25.6.6.4: not in the 128 KB around the block.
+    assert_eq!(bench.nvm.wait(0x2_4000, false, &mut bench.rig.cx(bench.now)).as_millis(), 40);
+    assert_eq!(bench.take_flags(), 0);
+    assert_eq!(bench.nvm.wait(0x4_0000, false, &mut bench.rig.cx(bench.now)).as_micros(), 20);
+    assert_eq!(bench.take_flags(), flag::SUSP);
+    bench.now = 50 * MS;
+    assert!(!bench.ready(), "the operation ends later");
+    // The other bank does not care.
+    assert!(bench.nvm.wait(0x8_0000, false, &mut bench.rig.cx(bench.now)).is_zero());
+    bench.now = 51 * MS;
+    assert!(bench.ready());
+}
+
+#[test]
+fn a_reset_in_the_middle_of_an_erase_completes_it() {
+    let mut bench = Bench::new();
+    bench.rig.memory.flash.fill(0);
+    bench.command(0, command::EB);
+    bench.reset();
+    assert_eq!(bench.rig.memory.flash[0], 0xFF);
+    assert!(bench.ready());
 }

@@ -17,7 +17,11 @@ use sim_base::{Instant, Rng};
 use crate::event::ResetCause;
 use crate::nor::{Frame, Lines, Nor};
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::tear::Tear;
 use spi::SpiFrame;
+
+/// The memory is off below this many millivolts (data sheet, VWI).
+const NOR_WRITE_INHIBIT: u32 = 2_500;
 
 const ENABLE: u32 = 1 << 1;
 const LASTXFER: u32 = 1 << 24;
@@ -104,8 +108,21 @@ impl Qspi {
     }
 
     /// The supply failed.
-    pub(crate) fn power_cut(&mut self, rng: &mut Rng) -> Option<String> {
-        self.nor.power_cut(rng)
+    pub(crate) fn power_cut(&mut self, tear: Option<Tear>, rng: &mut Rng) -> Option<String> {
+        self.nor.power_cut(tear, rng)
+    }
+
+    /// Whether the memory has supply and loses it at `millivolts`.
+    pub(crate) fn nor_loses_supply(&self, millivolts: u32) -> bool {
+        self.nor.is_powered() && millivolts < NOR_WRITE_INHIBIT
+    }
+
+    /// The memory's supply is at `millivolts`.
+    pub(crate) fn supply_nor(&mut self, millivolts: u32, cx: &mut Context<'_>) {
+        let powered = millivolts >= NOR_WRITE_INHIBIT;
+        if powered && !self.nor.is_powered() {
+            self.nor.power_on(cx.now);
+        }
     }
 
     /// A read in the AHB window, `offset` from its start. The time is what the wires need for it.
@@ -328,13 +345,10 @@ impl Peripheral for Qspi {
         }
     }
 
-    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
         // The memory has no reset line: only the supply resets it. A frame that is cut off ends.
         self.close(cx);
         self.nor.advance(cx.now);
-        if cause == ResetCause::PowerOn {
-            self.nor.power_on();
-        }
         *self = Self::with(self.nor.clone());
     }
 

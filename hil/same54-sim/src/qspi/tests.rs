@@ -22,6 +22,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut bench = Self { qspi: Qspi::new(), rig: Rig::new(), now: 0 };
+        bench.qspi.supply_nor(3_300, &mut bench.rig.cx(0));
         bench.write(0x04, 1);
         bench.write(0x08, 3 << 8);
         bench.write(0x00, ENABLE);
