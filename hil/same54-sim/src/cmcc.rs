@@ -5,6 +5,10 @@
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["CFG", "LCKWAY", "MCFG", "MEN", "MSR"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const DID: u32 = 0x6184_0300;
 const DONE: u32 = 1 << 0;
@@ -20,6 +21,9 @@ const FAIL: u32 = 1 << 3;
 const CHIP_ERASE_TIME: Duration = Duration::from_millis(6_400);
 /// ROM table: the entry that points to the core's own table at 0xE00F_F000.
 const ENTRY0: u32 = 0x9F0F_C003;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["CFG", "DCFG[]"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -175,7 +179,7 @@ impl Peripheral for Dsu {
                 self.statusa &= !w.value;
             }
             0x04 => self.addr = w.onto(self.addr),
-            0x08 => self.length = w.onto(self.length),
+            0x08 => self.length = w.onto_masked(self.length, !3),
             0x0C => self.data = w.onto(self.data),
             at @ (0x10 | 0x14) => {
                 let n = (at as usize - 0x10) / 4;

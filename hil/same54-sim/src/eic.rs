@@ -9,9 +9,14 @@ use armv7m::Size;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::port::Port;
+use crate::registers::Ledger;
 
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger =
+    Ledger { stored: &["NMICTRL", "EVCTRL", "ASYNCH", "DEBOUNCEN", "DPRESCALER"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -139,7 +144,7 @@ impl Peripheral for Eic {
                 *config = w.onto(*config);
             }
             0x30 => self.debouncen = w.onto_masked(self.debouncen, 0xFFFF),
-            0x34 => self.dprescaler = w.onto(self.dprescaler),
+            0x34 => self.dprescaler = w.onto_masked(self.dprescaler, 0x0001_00FF),
             _ => {
                 cx.unmodelled(offset, true);
             }

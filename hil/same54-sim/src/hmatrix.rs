@@ -4,6 +4,10 @@
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger::STORED;
 
 /// The register block: PRAS and PRBS of sixteen slaves.
 #[derive(Clone, Debug)]

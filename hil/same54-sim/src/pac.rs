@@ -8,8 +8,12 @@ use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const STATUS_RESET: [u32; 4] = [0x0001_0000, 0x02, 0, 0];
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["EVCTRL"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

@@ -7,8 +7,13 @@ use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const IORET: u32 = 1 << 2;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger =
+    Ledger { stored: &["CTRLA", "STDBYCFG", "HIBCFG", "BKUPCFG", "PWSAKDLY"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

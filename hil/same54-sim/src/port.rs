@@ -7,10 +7,14 @@ use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const PMUXEN: u8 = 1 << 0;
 const INEN: u8 = 1 << 1;
 const PULLEN: u8 = 1 << 2;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["GROUP[].CTRL", "GROUP[].EVCTRL"], absent: &[] };
 
 #[derive(Clone, Debug)]
 struct Group {

@@ -7,6 +7,10 @@ use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["DBGCTRL"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

@@ -12,6 +12,11 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger =
+    Ledger { stored: &["I2C*", "SPI*"], absent: &["I2CM.DATA", "I2CS.DATA", "SPIM.DATA", "SPIS.DATA"] };
 
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
@@ -24,6 +29,28 @@ const BUFOVF: u32 = 1 << 2;
 /// Characters that the receiver holds before it overflows.
 const RX_DEPTH: usize = 2;
 
+/// Bits of the registers that software can write.
+struct Masks {
+    ctrla: u32,
+    ctrlb: u32,
+    ctrlc: u32,
+    baud: u32,
+    interrupts: u32,
+    length: u32,
+    addr: u32,
+}
+
+/// The registers of CTRLA.MODE `mode`: USART, SPI, I2C slave and master (33.8 to 36.10).
+fn masks(mode: u32) -> Masks {
+    let (ctrla, ctrlb, ctrlc, baud, interrupts, length, addr) = match mode {
+        2 | 3 => (0x7F33_019F, 0x0002_E247, 0x0100_003F, 0xFF, 0x8F, 0x01FF, 0x00FF_00FF),
+        4 => (0x4BB1_009F, 0x0007_C700, 0x0100_000F, 0, 0x87, 0x01FF, 0x07FE_87FF),
+        5 => (0x7BF1_009F, 0x0007_0300, 0x0100_0000, u32::MAX, 0x83, 0, 0x00FF_E7FF),
+        _ => (0x7FF3_E79F, 0x0303_2747, 0x0373_0F07, 0xFFFF, 0xBF, 0x03FF, 0),
+    };
+    Masks { ctrla, ctrlb, ctrlc, baud, interrupts, length, addr }
+}
+
 /// The register block of one instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Sercom {
@@ -33,6 +60,7 @@ pub(crate) struct Sercom {
     ctrlb: u32,
     ctrlc: u32,
     baud: u32,
+    addr: u32,
     rxpl: u32,
     length: u32,
     dbgctrl: u32,
@@ -59,6 +87,7 @@ impl Sercom {
             ctrlb: 0,
             ctrlc: 0,
             baud: 0,
+            addr: 0,
             rxpl: 0,
             length: 0,
             dbgctrl: 0,
@@ -85,6 +114,10 @@ impl Sercom {
             self.incoming_at = cx.now + self.character_time(cx);
         }
         self.incoming.extend(bytes);
+    }
+
+    fn masks(&self) -> Masks {
+        masks(self.ctrla >> 2 & 7)
     }
 
     fn is_usart(&self) -> bool {
@@ -155,6 +188,8 @@ impl Sercom {
 impl Peripheral for Sercom {
     fn width(&self, offset: u32) -> Size {
         match offset {
+            0x0C..0x10 if self.ctrla >> 2 & 7 == 5 => Size::Word,
+            0x0C..0x10 if !self.is_usart() => Size::Byte,
             0x0C | 0x0D | 0x1A | 0x1B | 0x22 | 0x23 => Size::Half,
             0x0E | 0x0F | 0x14..0x1A | 0x20 | 0x21 | 0x30 => Size::Byte,
             _ => Size::Word,
@@ -174,6 +209,8 @@ impl Peripheral for Sercom {
             0x1A => self.status,
             0x1C | 0x20 => 0,
             0x22 => self.length,
+            0x24 if !self.is_usart() => self.addr,
+            0x28 if !self.is_usart() => cx.unmodelled(offset, false),
             0x28 => u32::from(self.received.pop_front().unwrap_or(0)),
             0x30 => self.dbgctrl,
             _ => cx.unmodelled(offset, false),
@@ -188,18 +225,19 @@ impl Peripheral for Sercom {
                 *self = Self { sent, ..Self::new(self.channel) };
             }
             0x00 => {
-                self.ctrla = w.onto(self.ctrla);
-                if self.ctrla & ENABLE != 0 && !self.is_usart() {
-                    // SPI and I2C are absent; say so once instead of letting software wait in the dark.
-                    cx.unmodelled(offset, true);
+                let old = self.ctrla;
+                self.ctrla = w.onto_masked(old, masks(w.onto(old) >> 2 & 7).ctrla);
+                if self.ctrla & !old & ENABLE != 0 && !self.is_usart() {
+                    // Say so instead of letting software wait in the dark.
+                    cx.violation("SERCOM enabled as SPI or I2C, which the model does not have");
                 }
             }
-            0x04 => self.ctrlb = w.onto(self.ctrlb),
-            0x08 => self.ctrlc = w.onto(self.ctrlc),
-            0x0C => self.baud = w.onto_masked(self.baud, 0xFFFF),
+            0x04 => self.ctrlb = w.onto_masked(self.ctrlb, self.masks().ctrlb),
+            0x08 => self.ctrlc = w.onto_masked(self.ctrlc, self.masks().ctrlc),
+            0x0C => self.baud = w.onto_masked(self.baud, self.masks().baud),
             0x0E => self.rxpl = w.value & 0xFF,
             0x14 => self.inten &= !w.value,
-            0x16 => self.inten |= w.value & 0xBF,
+            0x16 => self.inten |= w.value & self.masks().interrupts,
             0x18 => {
                 if w.value & TXC != 0 {
                     self.txc = false;
@@ -207,7 +245,11 @@ impl Peripheral for Sercom {
             }
             0x1A => self.status &= !w.value,
             0x1C | 0x20 => {}
-            0x22 => self.length = w.value & 0x3FF,
+            0x22 => self.length = w.value & self.masks().length,
+            0x24 if !self.is_usart() => self.addr = w.onto_masked(self.addr, self.masks().addr),
+            0x28 if !self.is_usart() => {
+                cx.unmodelled(offset, true);
+            }
             0x28 => self.transmit(w.value as u8, cx),
             0x30 => self.dbgctrl = w.value & 1,
             _ => {

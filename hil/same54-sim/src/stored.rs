@@ -1,7 +1,7 @@
 //! A block that keeps what is written to it and does nothing.
 //!
 //! Fidelity: addresses, widths, reset values and read-only bits are those of the register table; the bits that can be
-//! written are kept. Where modes share an address, the first mode of the table rules.
+//! written are kept. USB has its two modes; other registers that share an address show as the first one of the table.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,9 @@ use armv7m::Size;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers;
+
+/// USB.CTRLA.MODE: host.
+const USB_MODE: u32 = 0x80;
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
@@ -24,13 +27,24 @@ struct Cell {
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     cells: BTreeMap<u32, Cell>,
+    /// Cells of the mode that CTRLA.MODE does not select, for USB: device and host.
+    other_mode: Option<BTreeMap<u32, Cell>>,
 }
 
 impl Stored {
     /// The registers of the instance called `name`.
     pub(crate) fn new(name: &str) -> Self {
+        if name == "USB" {
+            return Self { other_mode: Some(Self::cells(name, "HOST.")), cells: Self::cells(name, "DEVICE.") };
+        }
+        Self { cells: Self::cells(name, ""), other_mode: None }
+    }
+
+    /// The registers whose names begin with `mode`.
+    fn cells(name: &str, mode: &str) -> BTreeMap<u32, Cell> {
         let mut cells = BTreeMap::new();
-        for register in registers::block_of(name).map_or(&[][..], |block| &block.registers) {
+        let registers = registers::block_of(name).map_or(&[][..], |block| &block.registers);
+        for register in registers.iter().filter(|register| register.name.starts_with(mode)) {
             for offset in register.offsets() {
                 cells.entry(offset).or_insert(Cell {
                     size: register.size,
@@ -41,7 +55,7 @@ impl Stored {
                 });
             }
         }
-        Self { cells }
+        cells
     }
 
     fn covering(&self, offset: u32) -> Option<&Cell> {
@@ -70,7 +84,16 @@ impl Peripheral for Stored {
 
     fn write(&mut self, offset: u32, value: Write, cx: &mut Context<'_>) {
         match self.cells.get_mut(&offset) {
-            Some(cell) => cell.value = value.onto_masked(cell.value, cell.write_mask),
+            Some(cell) => {
+                let old = cell.value;
+                cell.value = value.onto_masked(old, cell.write_mask);
+                let new = cell.value;
+                // USB.CTRLA.MODE: the registers of the other mode appear, CTRLA is common (38.8.1).
+                if let Some(other) = self.other_mode.as_mut().filter(|_| offset == 0 && (old ^ new) & USB_MODE != 0) {
+                    std::mem::swap(&mut self.cells, other);
+                    self.cells.entry(0).and_modify(|cell| cell.value = new);
+                }
+            }
             None => {
                 cx.unmodelled(offset, true);
             }
@@ -78,7 +101,12 @@ impl Peripheral for Stored {
     }
 
     fn reset(&mut self, _cause: ResetCause, _cx: &mut Context<'_>) {
-        for cell in self.cells.values_mut() {
+        if let Some(other) =
+            self.other_mode.as_mut().filter(|_| self.cells.get(&0).is_some_and(|cell| cell.value & USB_MODE != 0))
+        {
+            std::mem::swap(&mut self.cells, other);
+        }
+        for cell in self.cells.values_mut().chain(self.other_mode.iter_mut().flat_map(BTreeMap::values_mut)) {
             cell.value = cell.reset;
         }
     }

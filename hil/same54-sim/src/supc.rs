@@ -12,6 +12,7 @@ use sim_base::Instant;
 use crate::event::ResetCause;
 use crate::memory::Memory;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const BOD33RDY: u32 = 1 << 0;
 const BOD33DET: u32 = 1 << 1;
@@ -37,6 +38,9 @@ pub(crate) enum Watch {
     /// The reset ends.
     Release,
 }
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["VREG", "VREF", "BBPS", "BKOUT", "BKIN"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -169,7 +173,7 @@ impl Peripheral for Supc {
             0x0C | 0x28 => {}
             0x10 => {
                 let old = self.bod33;
-                self.bod33 = w.onto(old);
+                self.bod33 = w.onto_masked(old, 0xFFFF_7FFE);
                 // 19.8.5: everything but ENABLE is enable-protected.
                 if old & self.bod33 & ENABLE != 0 && old != self.bod33 {
                     self.bod33 = old;
@@ -180,10 +184,10 @@ impl Peripheral for Supc {
                     self.bod33_ready_at = cx.now + BOD33_STARTUP;
                 }
             }
-            0x18 => self.vreg = w.onto(self.vreg),
-            0x1C => self.vref = w.onto(self.vref),
+            0x18 => self.vreg = w.onto_masked(self.vreg, 0x0701_0086),
+            0x1C => self.vref = w.onto_masked(self.vref, 0x000F_00CE),
             0x20 => self.bbps = w.onto_masked(self.bbps, 5),
-            0x24 => self.bkout = w.onto(self.bkout),
+            0x24 => self.bkout = w.onto_masked(self.bkout, 0x0303_0303),
             _ => {
                 cx.unmodelled(offset, true);
             }

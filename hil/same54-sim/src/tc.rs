@@ -11,6 +11,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 use crate::timebase::Period;
 
 const SWRST: u32 = 1;
@@ -21,6 +22,22 @@ const OVF: u32 = 1 << 0;
 const MC0: u32 = 1 << 4;
 const INT_MASK: u32 = 0x33;
 const DIVISORS: [u64; 8] = [1, 2, 4, 8, 16, 64, 256, 1_024];
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger {
+    stored: &[
+        "COUNT8.EVCTRL",
+        "COUNT8.DRVCTRL",
+        "COUNT8.DBGCTRL",
+        "COUNT16.EVCTRL",
+        "COUNT16.DRVCTRL",
+        "COUNT16.DBGCTRL",
+        "COUNT32.EVCTRL",
+        "COUNT32.DRVCTRL",
+        "COUNT32.DBGCTRL",
+    ],
+    absent: &[],
+};
 
 /// The register block of one instance.
 #[derive(Clone, Debug)]
@@ -249,7 +266,7 @@ impl Tc {
             0x00 => {
                 self.re_anchor(cx.now);
                 let old = self.ctrla;
-                self.ctrla = w.onto(old);
+                self.ctrla = w.onto_masked(old, 0x1B33_8FFF);
                 self.hz = cx.clocks.channel[self.channel];
                 if old & ENABLE == 0 && self.ctrla & ENABLE != 0 {
                     self.stopped = false;
@@ -263,7 +280,7 @@ impl Tc {
             }
             0x04 => self.write_ctrlb(w.value, false, cx),
             0x05 => self.write_ctrlb(w.value, true, cx),
-            0x06 => self.evctrl = w.onto(self.evctrl),
+            0x06 => self.evctrl = w.onto_masked(self.evctrl, 0x3137),
             0x08 => self.inten &= !w.value,
             0x09 => self.inten |= w.value & INT_MASK,
             0x0A => self.intflag &= !w.value,
@@ -312,6 +329,7 @@ impl Peripheral for Tc {
         match offset {
             0x06 | 0x07 => Size::Half,
             0x04..0x10 | 0x1B | 0x2F => Size::Byte,
+            0x2C..0x30 if self.bits() == 8 => Size::Byte,
             0x14..0x1B | 0x1C..0x24 | 0x30..0x38 => counter,
             _ => Size::Word,
         }

@@ -10,9 +10,13 @@ use sim_base::{Instant, Rng};
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const ENABLE: u32 = 1 << 1;
 const CYCLES_PER_WORD: u64 = 84;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["EVCTRL"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

@@ -11,6 +11,10 @@ use crate::peripheral::{Context, Peripheral, Write};
 pub(super) const AHBMASK_RESET: u32 = 0x00FF_FFFF;
 pub(super) const APBMASK_RESET: [u32; 4] = [0x07FF, 0x0001_8056, 0x2000, 0];
 
+/// Bits of the masks that are no reserved ones (15.8.6 to 15.8.10).
+const AHBMASK_WRITABLE: u32 = 0x00FF_F75F;
+const APBMASK_WRITABLE: [u32; 4] = [0xFFFF, 0x0001_7E97, 0x6FFC, 0x0FFF];
+
 const CKRDY: u32 = 1;
 
 /// The register block.
@@ -73,10 +77,10 @@ impl Peripheral for Mclk {
                 }
                 self.cpudiv = w.value;
             }
-            0x10 => self.ahb = w.onto_masked(self.ahb, 0x00FF_FFFF),
+            0x10 => self.ahb = w.onto_masked(self.ahb, AHBMASK_WRITABLE),
             0x14..=0x20 => {
-                let mask = &mut self.apb[(offset as usize - 0x14) / 4];
-                *mask = w.onto(*mask);
+                let n = (offset as usize - 0x14) / 4;
+                self.apb[n] = w.onto_masked(self.apb[n], APBMASK_WRITABLE[n]);
             }
             _ => {
                 cx.unmodelled(offset, true);

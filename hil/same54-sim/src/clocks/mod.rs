@@ -10,8 +10,8 @@ mod oscctrl;
 
 pub(crate) use gclk::Gclk;
 pub(crate) use mclk::Mclk;
-pub(crate) use osc32kctrl::Osc32kctrl;
-pub(crate) use oscctrl::Oscctrl;
+pub(crate) use osc32kctrl::{LEDGER as OSC32KCTRL_LEDGER, Osc32kctrl};
+pub(crate) use oscctrl::{LEDGER as OSCCTRL_LEDGER, Oscctrl};
 
 /// Frequencies in Hz; 0 is a clock that stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]

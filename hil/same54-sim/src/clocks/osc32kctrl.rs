@@ -11,6 +11,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 /// The ultra low power oscillator, always running.
 pub(super) const OSCULP32K_HZ: u32 = 32_768;
@@ -20,6 +21,9 @@ const XOSC32KRDY: u32 = 1;
 const XOSC32K_RESET: u32 = 0x2080;
 /// EN32K and EN1K of OSCULP32K after reset (read back as set by the factory).
 const OSCULP32K_RESET: u32 = 0x0006;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["CFDCTRL", "EVCTRL", "OSCULP32K"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -123,7 +127,7 @@ impl Peripheral for Osc32kctrl {
             }
             0x16 => self.cfdctrl = w.value & 7,
             0x17 => self.evctrl = w.value & 1,
-            0x1C => self.osculp32k = w.onto_masked(self.osculp32k, 0xBF06),
+            0x1C => self.osculp32k = w.onto_masked(self.osculp32k, 0x8006),
             _ => {
                 cx.unmodelled(offset, true);
             }

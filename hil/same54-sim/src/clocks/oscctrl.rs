@@ -12,6 +12,7 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 
 const ENABLE: u32 = 1 << 1;
 const XOSCCTRL_RESET: u32 = 0x80;
@@ -28,6 +29,9 @@ const DPLL_STARTUP: Duration = Duration::from_micros(35);
 const CRYSTAL_HZ: [u32; 2] = [0, 12_000_000];
 /// DPLL output range (electrical characteristics, "FDPLL200M").
 const DPLL_RANGE: std::ops::RangeInclusive<u64> = 96_000_000..=200_000_000;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["EVCTRL", "DFLLVAL", "DFLLMUL"], absent: &[] };
 
 /// An oscillator that becomes ready some time after it was enabled.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +171,7 @@ impl Oscctrl {
             0x08 => {
                 // 28.8: DPLLCTRLB is enable-protected.
                 if dpll.ctrla & ENABLE == 0 {
-                    dpll.ctrlb = w.onto(dpll.ctrlb);
+                    dpll.ctrlb = w.onto_masked(dpll.ctrlb, 0x07FF_FFFF);
                 } else {
                     cx.violation(format!("OSCCTRL.DPLLCTRLB{n} written while the DPLL is enabled"));
                 }
@@ -250,7 +254,7 @@ impl Peripheral for Oscctrl {
             }
             0x20 => self.dfllctrlb = w.value & 0xFF,
             0x24 => self.dfllval = w.onto_masked(self.dfllval, 0xFCFF),
-            0x28 => self.dfllmul = w.onto(self.dfllmul),
+            0x28 => self.dfllmul = w.onto_masked(self.dfllmul, 0xFCFF_FFFF),
             0x30..0x44 => self.write_dpll(0, offset - 0x30, w, cx),
             0x44..0x58 => self.write_dpll(1, offset - 0x44, w, cx),
             _ => {

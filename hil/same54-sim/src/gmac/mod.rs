@@ -26,12 +26,22 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 use filter::SpecificAddress;
 use phy::Phy;
 use regs::*;
 use rx::Pending;
 use stats::Stats;
 use tx::InFlight;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger {
+    stored: &[
+        "TPSF", "RPSF", "RJFML", "WOL", "IPGS", "SVLAN", "TPFCP", "NSC", "SCL", "SCH", "TISUBN", "TSH", "TSSSL",
+        "TSSN", "TSL", "TN", "TI", "EFT*", "EFR*", "PEF*", "RLPIT*", "TLPIT*",
+    ],
+    absent: &["TA"],
+};
 
 /// Registers that the model only stores: offset, writable bits, reset value.
 const STORED: [(u32, u32, u32); 18] = [
@@ -233,7 +243,7 @@ impl Peripheral for Gmac {
             SAMB1 => self.samb1,
             SAMT1 => self.samt1,
             OTLO..=UCE => self.stats.read(offset),
-            EFTSH..=PEFRSH | EFTSL..=PEFRN | RLPITR..=TLPITI | TA => 0,
+            EFTSH..=PEFRSH | EFTSL..=PEFRN | RLPITR..=TLPITI => 0,
             _ if STORED.iter().any(|&(at, ..)| at == offset) => self.stored(offset),
             _ => cx.unmodelled(offset, false),
         }
@@ -249,7 +259,7 @@ impl Peripheral for Gmac {
             DCFGR => {
                 self.dcfgr = value.onto_masked(self.dcfgr, dcfgr::ALL);
                 if self.dcfgr & dcfgr::ESMA_ESPA != 0 {
-                    cx.unmodelled(offset, true);
+                    cx.violation("GMAC: DCFGR asks for a swap of byte order, which the model does not have");
                 }
             }
             // Bits that software may clear; TXGO is not among them.

@@ -100,7 +100,7 @@ pub(super) mod ncfgr {
 
 /// Bits of NSR.
 pub(super) mod nsr {
-    pub const MDIO: u32 = 1 << 0;
+    pub const MDIO: u32 = 1 << 1;
     pub const IDLE: u32 = 1 << 2;
 }
 

@@ -29,6 +29,7 @@ use sim_base::{Instant, Rng};
 use crate::event::ResetCause;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, Memory, NO_BANK, USER_PAGE_BASE, USER_PAGE_SIZE};
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 use crate::tear::Tear;
 use operation::{Kind, Operation};
 pub use pulses::{FailingPulses, NvmPulses, SoundPulses};
@@ -48,6 +49,9 @@ const SUSPEN: u32 = 1 << 3;
 /// CTRLA.PRM: only CPRM ends power reduction mode.
 const PRM_MANUAL: u32 = 3;
 const CTRLA_RESET: u32 = 0x0004;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["DBGCTRL"], absent: &[] };
 
 /// INTFLAG bits.
 mod flag {

@@ -17,11 +17,15 @@ use sim_base::{Instant, Rng};
 use crate::event::ResetCause;
 use crate::nor::{Frame, Lines, Nor};
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 use crate::tear::Tear;
 use spi::SpiFrame;
 
 /// The memory is off below this many millivolts (data sheet, VWI).
 const NOR_WRITE_INHIBIT: u32 = 2_500;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["SCRAMBCTRL", "SCRAMBKEY"], absent: &[] };
 
 const ENABLE: u32 = 1 << 1;
 const LASTXFER: u32 = 1 << 24;

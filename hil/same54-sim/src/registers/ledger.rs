@@ -1,12 +1,31 @@
 //! What the model makes of each block's registers, gathered from the blocks.
 
 use super::Ledger;
+use crate::{clocks, cmcc, dsu, eic, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, tc, trng};
 
 /// The ledger of the kind of block called `block`.
 pub(crate) fn ledger(block: &str) -> Ledger {
     match block {
-        "AC" | "ADC0" | "AES" | "CAN0" | "CCL" | "DAC" | "DMAC" | "EVSYS" | "FREQM" | "I2S" | "ICM" | "PCC"
-        | "PDEC" | "SDHC0" | "TCC0" | "USB" => Ledger::STORED,
-        _ => Ledger::MODELLED,
+        "CMCC" => cmcc::LEDGER,
+        "DSU" => dsu::LEDGER,
+        "EIC" => eic::LEDGER,
+        "GCLK" | "MCLK" | "RSTC" | "WDT" => Ledger::MODELLED,
+        "GMAC" => gmac::LEDGER,
+        "HMATRIX" => hmatrix::LEDGER,
+        "NVMCTRL" => nvmctrl::LEDGER,
+        "OSC32KCTRL" => clocks::OSC32KCTRL_LEDGER,
+        "OSCCTRL" => clocks::OSCCTRL_LEDGER,
+        "PAC" => pac::LEDGER,
+        "PM" => pm::LEDGER,
+        "PORT" => port::LEDGER,
+        "QSPI" => qspi::LEDGER,
+        "RAMECC" => ramecc::LEDGER,
+        "RTC" => rtc::LEDGER,
+        "SERCOM0" => sercom::LEDGER,
+        "SUPC" => supc::LEDGER,
+        "TC0" => tc::LEDGER,
+        "TRNG" => trng::LEDGER,
+        // Nothing but a `Stored`.
+        _ => Ledger::STORED,
     }
 }

@@ -18,14 +18,39 @@ use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
 use crate::timebase::Period;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger {
+    stored: &[
+        "MODE0.CTRLB",
+        "MODE1.CTRLB",
+        "MODE2.CTRLB",
+        "MODE0.EVCTRL",
+        "MODE1.EVCTRL",
+        "MODE2.EVCTRL",
+        "MODE0.TAMPCTRL",
+        "MODE1.TAMPCTRL",
+        "MODE2.TAMPCTRL",
+        "MODE0.TIMESTAMP",
+        "MODE1.TIMESTAMP",
+        "MODE2.TIMESTAMP",
+        "MODE0.DBGCTRL",
+        "MODE1.DBGCTRL",
+        "MODE2.DBGCTRL",
+        "MODE0.FREQCORR",
+        "MODE1.FREQCORR",
+        "MODE2.FREQCORR",
+    ],
+    absent: &[],
+};
 
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
 const MATCHCLR: u32 = 1 << 7;
 const COUNTSYNC: u32 = 1 << 15;
 const OVF: u32 = 1 << 15;
-const INT_MASK: u32 = 0xCFFF;
 const CMP0: u32 = 1 << 8;
 /// Periods of CLK_RTC_OSC that a synchronised write takes.
 const SYNC_CYCLES: u64 = 4;
@@ -286,6 +311,11 @@ impl Rtc {
         next
     }
 
+    /// Bits of INTENSET and INTFLAG.
+    fn interrupts(&self) -> u32 {
+        if self.mode() == Mode::Count16 { 0xCFFF } else { 0xC3FF }
+    }
+
     fn compares(&self) -> usize {
         if self.mode() == Mode::Count16 { 4 } else { 2 }
     }
@@ -331,7 +361,14 @@ impl Rtc {
             self.busy[sync::ENABLE.trailing_zeros() as usize] = cx.now + self.sync_time();
         }
         // 21.8.1: the rest is enable-protected.
-        let writable = if self.ctrla & ENABLE != 0 { ENABLE | COUNTSYNC } else { 0xEFCE };
+        let writable = match self.mode() {
+            _ if self.ctrla & ENABLE != 0 => ENABLE | COUNTSYNC,
+            _ => match value >> 2 & 3 {
+                0 => 0xEF8E,
+                1 => 0xEF0E,
+                _ => 0xEFCE,
+            },
+        };
         if (self.ctrla ^ value) & !writable & 0x0FCC != 0 {
             cx.violation("RTC.CTRLA changed while enabled");
         }
@@ -469,10 +506,10 @@ impl Rtc {
         }
         match offset {
             0x00 => self.write_ctrla(w.onto(self.ctrla & !SWRST), cx),
-            0x02 => self.ctrlb = w.onto(self.ctrlb),
-            0x04 => self.evctrl = w.onto(self.evctrl),
+            0x02 => self.ctrlb = w.onto_masked(self.ctrlb, 0x77F3),
+            0x04 => self.evctrl = w.onto_masked(self.evctrl, 0x0001_0000 | self.interrupts()),
             0x08 => self.inten &= !w.value,
-            0x0A => self.inten |= w.value & INT_MASK,
+            0x0A => self.inten |= w.value & self.interrupts(),
             0x0C => self.intflag &= !w.value,
             0x0E => self.dbgctrl = w.value & 1,
             0x10 | 0x64 => {}
@@ -500,7 +537,7 @@ impl Rtc {
                     self.gp[n] = w.onto(self.gp[n]);
                 }
             }
-            0x60 => self.tampctrl = w.onto(self.tampctrl),
+            0x60 => self.tampctrl = w.onto_masked(self.tampctrl, 0x1F1F_03FF),
             0x68 => self.tampid &= !w.value,
             0x80..0xA0 => {
                 let bkup = &mut self.bkup[(offset as usize - 0x80) / 4];
