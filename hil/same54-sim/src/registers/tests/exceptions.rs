@@ -55,7 +55,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception::new("DSU", "MEMTYPE", What::Varies(1), "SMEMP: the chip is not secured (12.13.13)"),
     Exception::new("GCLK", "GENCTRL[0]", What::Reads(0x106), "generator 0 runs from the DFLL (14.8.3)"),
     Exception::new("GMAC", "NSR", What::Varies(1 << 1), "the MDIO pin is high, by its pull-up"),
-    Exception::new("MCLK", "AHBMASK", What::Reads(0x00FF_FFFF), "the test has written it"),
     Exception::new("MCLK", "APBAMASK", What::Reads(0xFFFF), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBBMASK", What::Reads(0x0001_FED7), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBCMASK", What::Reads(0x6FFC), "the test has switched all clocks on"),
