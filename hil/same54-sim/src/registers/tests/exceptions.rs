@@ -59,7 +59,12 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception::new("MCLK", "APBBMASK", What::Reads(0x0001_FED7), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBCMASK", What::Reads(0x6FFC), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBDMASK", What::Reads(0x0FFF), "the test has switched all clocks on"),
-    Exception::new("NVMCTRL", "PARAM", What::Reads(0x0006_0800), "2,048 pages: a chip of 1 MiB (25.8.3)"),
+    Exception::new(
+        "NVMCTRL",
+        "PARAM",
+        What::Reads(0x8006_0800),
+        "2,048 pages and SmartEEPROM: a chip of 1 MiB (25.8.3)",
+    ),
     Exception::new("NVMCTRL", "STATUS", What::Reads(0x0F11), "READY, AFIRST and BOOTPROT, the latter from fuses"),
     Exception::new("NVMCTRL", "RUNLOCK", What::Reads(ALL), "from fuses (25.8.9)"),
     Exception::new("OSC32KCTRL", "OSCULP32K", What::Reads(6), "EN32K and EN1K are set by reset (29.8.10)"),
