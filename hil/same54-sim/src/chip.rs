@@ -8,9 +8,11 @@ use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
 use crate::cmcc::Cmcc;
+use crate::dmac::Dmac;
 use crate::dsu::Dsu;
 use crate::eic::Eic;
 use crate::event::{EventLog, ResetCause};
+use crate::evsys::Evsys;
 use crate::gmac::Gmac;
 use crate::hmatrix::Hmatrix;
 use crate::map::{COUNT, Id, NO_BIT, SLOTS};
@@ -22,6 +24,7 @@ use crate::pm::Pm;
 use crate::port::Port;
 use crate::qspi::Qspi;
 use crate::ramecc::Ramecc;
+use crate::routes::Routes;
 use crate::rstc::Rstc;
 use crate::rtc::Rtc;
 use crate::sercom::Sercom;
@@ -60,8 +63,8 @@ pub(crate) struct Parts {
     pub(crate) tc: [Tc; 8],
     pub(crate) freqm: Stored,
     pub(crate) usb: Stored,
-    pub(crate) dmac: Stored,
-    pub(crate) evsys: Stored,
+    pub(crate) dmac: Dmac,
+    pub(crate) evsys: Evsys,
     pub(crate) pdec: Stored,
     pub(crate) ac: Stored,
     pub(crate) aes: Stored,
@@ -100,12 +103,12 @@ impl Parts {
             gmac: Gmac::new(),
             trng: Trng::new(rng.fork("trng")),
             qspi: Qspi::new(),
-            sercom: channel::SERCOM_CORE.map(Sercom::new),
+            sercom: std::array::from_fn(Sercom::new),
             tc: channel::TC.map(Tc::new),
             freqm: Stored::new("FREQM"),
             usb: Stored::new("USB"),
-            dmac: Stored::new("DMAC"),
-            evsys: Stored::new("EVSYS"),
+            dmac: Dmac::new(),
+            evsys: Evsys::new(),
             pdec: Stored::new("PDEC"),
             ac: Stored::new("AC"),
             aes: Stored::new("AES"),
@@ -244,6 +247,7 @@ pub(crate) struct Chip {
     unclocked: BTreeSet<Id>,
     /// Share of RAM, in 1/65536, that the next loss of supply costs; all of it if unknown.
     pub(crate) ram_lost: Option<u16>,
+    pub(crate) routes: Routes,
     rng: Rng,
 }
 
@@ -272,6 +276,7 @@ impl Chip {
             steady: Steady::default(),
             unclocked: BTreeSet::new(),
             ram_lost: None,
+            routes: Routes::default(),
             rng: rng.fork("board"),
         }
     }
@@ -299,6 +304,7 @@ impl Chip {
             steady: Steady::default(),
             unclocked: self.unclocked.clone(),
             ram_lost: self.ram_lost,
+            routes: self.routes,
             rng: self.rng.clone(),
         }
     }
@@ -389,6 +395,26 @@ impl Chip {
             }
             self.shared.signals.attention = true;
         }
+        self.route(id);
+    }
+
+    /// Reads back the next event of block `id` alone.
+    pub(crate) fn look_again(&mut self, id: Id) {
+        let next = self.parts.get(id).next_event();
+        self.next_events[id as usize] = next;
+        if next < self.deadline {
+            self.deadline = next;
+            self.shared.signals.attention = true;
+        }
+    }
+
+    /// Whether interrupt line `line` is asserted.
+    #[cfg(test)]
+    pub(crate) fn irq(&self, line: usize) -> bool {
+        let blocks = SLOTS.iter().zip(self.irqs);
+        blocks
+            .filter(|(slot, _)| slot.irq <= line)
+            .any(|(slot, irqs)| irqs.checked_shr((line - slot.irq) as u32).is_some_and(|irqs| irqs & 1 != 0))
     }
 
     /// Interrupt lines that changed since the last call.
@@ -433,7 +459,10 @@ impl Chip {
         if self.is_due() {
             for slot in SLOTS {
                 if self.next_events[slot.id as usize] <= now {
-                    self.with(slot.id, |parts, cx| parts.get(slot.id).advance(cx));
+                    match slot.id {
+                        Id::Dmac => self.run_dma(),
+                        id => self.with(id, |parts, cx| parts.get(id).advance(cx)),
+                    }
                 }
             }
             self.deadline = self.next_events.into_iter().min().unwrap_or(Instant::NEVER);

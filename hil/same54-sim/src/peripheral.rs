@@ -46,15 +46,26 @@ pub(crate) trait Peripheral {
 
     /// DMA requests that are asserted: bit n is trigger source n (DMAC.CHCTRLA.TRIGSRC, datasheet 22.8.9). A level: it
     /// falls when the transfer has done what it asked for.
-    #[expect(dead_code, reason = "no block needs it yet")]
     fn dma_requests(&self) -> u128 {
         0
     }
 
     /// An event arrives at `user` (EVSYS.USERm, datasheet 31.7.8), which is one of this block's.
-    #[expect(dead_code, reason = "no block needs it yet")]
     fn event_in(&mut self, user: usize, cx: &mut Context<'_>) {
         let _ = (user, cx);
+    }
+
+    /// The level of a generator that is not a pulse changes at `user`, over an asynchronous path. A block that looks at
+    /// edges alone takes the rise for an event.
+    fn event_level(&mut self, user: usize, level: bool, cx: &mut Context<'_>) {
+        if level {
+            self.event_in(user, cx);
+        }
+    }
+
+    /// The DMAC begins to do what trigger source `source` asked for: a request that nothing else clears falls.
+    fn dma_served(&mut self, source: u32) {
+        let _ = source;
     }
 
     /// A clock frequency changed; `cx.clocks` has the new ones. Counters re-anchor here.
@@ -113,9 +124,15 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// Sends an event of generator `generator` (EVSYS.CHANNELn.EVGEN, datasheet 31.7.8) to the event system.
-    #[expect(dead_code, reason = "no block needs it yet")]
     pub(crate) fn event_out(&mut self, generator: u8) {
-        self.signals.events_out.push(generator);
+        self.signals.events_out.push((generator, Edge::Pulse));
+        self.signals.attention = true;
+    }
+
+    /// As [`event_out`](Self::event_out), for a generator that is a level and changes to `level`.
+    #[expect(dead_code, reason = "no block needs it yet")]
+    pub(crate) fn event_level(&mut self, generator: u8, level: bool) {
+        self.signals.events_out.push((generator, if level { Edge::Rise } else { Edge::Fall }));
         self.signals.attention = true;
     }
 
@@ -184,6 +201,17 @@ impl Context<'_> {
     }
 }
 
+/// What an event generator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// It is high for one clock.
+    Pulse,
+    /// It goes high.
+    Rise,
+    /// It goes low.
+    Fall,
+}
+
 /// What peripherals ask of the chip. The board collects it before the next instruction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
@@ -202,7 +230,7 @@ pub(crate) struct Signals {
     /// The Ethernet cable's far end must be asked anew when it has something next.
     pub(crate) link_moved: bool,
     /// Event generators that have fired, in order, for the event system.
-    pub(crate) events_out: Vec<u8>,
+    pub(crate) events_out: Vec<(u8, Edge)>,
     /// The access under way is a debugger's.
     pub(crate) debugger: bool,
     /// See [`Context::steady_until`].

@@ -10,6 +10,7 @@ use std::time::Duration;
 use armv7m::Size;
 use sim_base::Instant;
 
+use crate::clocks::channel::SERCOM_CORE;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
@@ -56,6 +57,8 @@ fn masks(mode: u32) -> Masks {
 pub(crate) struct Sercom {
     /// Generic clock channel of the core clock.
     channel: usize,
+    /// DMA trigger source of the receiver; the transmitter's follows.
+    trigger: u32,
     ctrla: u32,
     ctrlb: u32,
     ctrlc: u32,
@@ -79,10 +82,11 @@ pub(crate) struct Sercom {
 }
 
 impl Sercom {
-    /// As after reset; `channel` is the PCHCTRL index of its core clock.
-    pub(crate) fn new(channel: usize) -> Self {
+    /// SERCOM`n` as after reset.
+    pub(crate) fn new(n: usize) -> Self {
         Self {
-            channel,
+            channel: SERCOM_CORE[n],
+            trigger: 4 + 2 * n as u32,
             ctrla: 0,
             ctrlb: 0,
             ctrlc: 0,
@@ -222,7 +226,7 @@ impl Peripheral for Sercom {
         match offset {
             0x00 if w.value & SWRST != 0 => {
                 let sent = self.take_sent();
-                *self = Self { sent, ..Self::new(self.channel) };
+                *self = Self { sent, ..Self::new((self.trigger as usize - 4) / 2) };
             }
             0x00 => {
                 let old = self.ctrla;
@@ -260,7 +264,7 @@ impl Peripheral for Sercom {
 
     fn reset(&mut self, _cause: ResetCause, _cx: &mut Context<'_>) {
         let sent = self.take_sent();
-        *self = Self { sent, ..Self::new(self.channel) };
+        *self = Self { sent, ..Self::new((self.trigger as usize - 4) / 2) };
     }
 
     fn next_event(&self) -> Instant {
@@ -289,6 +293,12 @@ impl Peripheral for Sercom {
         }
     }
 
+    fn dma_requests(&self) -> u128 {
+        let flags = self.flags();
+        let (rx, tx) = (flags & RXC != 0, flags & DRE != 0);
+        u128::from(rx) << self.trigger | u128::from(tx) << (self.trigger + 1)
+    }
+
     fn irqs(&self) -> u64 {
         // DRE, TXC and RXC have lines of their own, the rest shares the fourth.
         let pending = self.inten & self.flags();
@@ -302,7 +312,7 @@ mod tests {
     use crate::rig::Rig;
 
     fn usart() -> (Sercom, Rig) {
-        let (mut sercom, mut rig) = (Sercom::new(23), Rig::new());
+        let (mut sercom, mut rig) = (Sercom::new(2), Rig::new());
         rig.clocks.channel[23] = 48_000_000;
         // 115200 baud, 16x arithmetic: BAUD = 65536 * (1 - 16 * 115200 / 48 MHz) = 63019.
         sercom.write(0x0C, Write::full(63_019), &mut rig.cx(0));

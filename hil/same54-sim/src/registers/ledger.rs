@@ -1,14 +1,19 @@
 //! What the model makes of each block's registers, gathered from the blocks.
 
 use super::Ledger;
-use crate::{clocks, cmcc, dsu, eic, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, tc, trng};
+use crate::{
+    clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, tc,
+    trng,
+};
 
 /// The ledger of the kind of block called `block`.
 pub(crate) fn ledger(block: &str) -> Ledger {
     match block {
         "CMCC" => cmcc::LEDGER,
+        "DMAC" => dmac::LEDGER,
         "DSU" => dsu::LEDGER,
         "EIC" => eic::LEDGER,
+        "EVSYS" => evsys::LEDGER,
         "GCLK" | "MCLK" | "RSTC" | "WDT" => Ledger::MODELLED,
         "GMAC" => gmac::LEDGER,
         "HMATRIX" => hmatrix::LEDGER,

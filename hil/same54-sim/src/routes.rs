@@ -1,0 +1,151 @@
+//! What connects the blocks beside the bus: DMA requests and transfers, and events.
+
+use armv7m::{Bus, BusFault, Size};
+
+use crate::chip::Chip;
+use crate::dmac::{Outcome, Slice};
+use crate::event::EventKind;
+use crate::evsys::{Delivery, trigger_block, user_block};
+use crate::map::{COUNT, Id, SLOTS};
+use crate::memory::{BANK_SIZE, FLASH_SIZE};
+use crate::peripheral::Edge;
+
+/// Events at one instant after which those that are left are dropped.
+const MOST_EVENTS: usize = 256;
+
+/// State of the connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Routes {
+    /// Blocks whose DMA requests count, by [`Id`]; see [`Dmac::watch`](crate::dmac::Dmac::watch).
+    watch: u64,
+    /// Events are being delivered, further up the stack.
+    delivering: bool,
+}
+
+impl Chip {
+    /// Passes on what block `id` asks of other blocks, after it has done something.
+    #[inline]
+    pub(crate) fn route(&mut self, id: Id) {
+        if self.routes.watch >> id as u64 & 1 != 0 {
+            self.tell_dma(id);
+        }
+        match id {
+            Id::Dmac => self.watch_for_dma(),
+            Id::Evsys if self.parts.evsys.has_software() => self.deliver_events(),
+            _ => {}
+        }
+        if !self.shared.signals.events_out.is_empty() {
+            self.deliver_events();
+        }
+    }
+
+    /// The DMAC learns the requests of block `id`.
+    fn tell_dma(&mut self, id: Id) {
+        let (levels, now) = (self.parts.get(id).dma_requests(), self.now());
+        self.parts.dmac.set_requests(id, levels, now);
+        self.look_again(Id::Dmac);
+    }
+
+    /// The DMAC may wait for other blocks than before.
+    fn watch_for_dma(&mut self) {
+        let watch = self.parts.dmac.watch();
+        let fresh = watch & !self.routes.watch;
+        self.routes.watch = watch;
+        if fresh != 0 {
+            for slot in SLOTS.iter().take(COUNT).filter(|slot| fresh >> slot.id as u64 & 1 != 0) {
+                self.tell_dma(slot.id);
+            }
+        }
+    }
+
+    /// Events go to their users, and those that these cause in turn.
+    fn deliver_events(&mut self) {
+        if self.routes.delivering {
+            return;
+        }
+        self.routes.delivering = true;
+        let mut count = 0;
+        let software = self.with(Id::Evsys, |parts, cx| parts.evsys.take_software(cx));
+        self.tell_users(&software);
+        loop {
+            let fired = std::mem::take(&mut self.shared.signals.events_out);
+            if fired.is_empty() {
+                break;
+            }
+            count += fired.len();
+            if count > MOST_EVENTS {
+                let now = self.now();
+                let what = format!("events of generator {} feed themselves without end: dropped", fired[0].0);
+                self.shared.events.push(now, EventKind::Violation(what));
+                break;
+            }
+            for (generator, edge) in fired {
+                let told = self.with(Id::Evsys, |parts, cx| parts.evsys.generated(generator, edge, cx));
+                self.tell_users(&told);
+            }
+        }
+        self.routes.delivering = false;
+    }
+
+    fn tell_users(&mut self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let mut users = delivery.users;
+            while users != 0 {
+                let user = users.trailing_zeros() as usize;
+                users &= users - 1;
+                let Some(id) = user_block(user) else { continue };
+                self.with(id, |parts, cx| match delivery.edge {
+                    Edge::Pulse => parts.get(id).event_in(user, cx),
+                    edge => parts.get(id).event_level(user, edge == Edge::Rise, cx),
+                });
+                if id == Id::Port {
+                    self.look_at_pins();
+                }
+            }
+        }
+    }
+
+    /// The DMAC does what is due.
+    pub(crate) fn run_dma(&mut self) {
+        while let Some(slice) = self.with(Id::Dmac, |parts, cx| parts.dmac.take_slice(cx)) {
+            if let Some(id) = trigger_block(slice.source) {
+                self.with(id, |parts, _| parts.get(id).dma_served(slice.source));
+            }
+            let outcome = self.transfer(&slice);
+            self.with(Id::Dmac, |parts, cx| parts.dmac.finish(outcome, cx));
+        }
+    }
+
+    fn transfer(&mut self, slice: &Slice) -> Outcome {
+        let in_flash = |addr: u32| addr < FLASH_SIZE && addr / BANK_SIZE == self.shared.memory.busy_bank;
+        if (in_flash(slice.from) || in_flash(slice.to))
+            && let Some(until) = self.parts.nvmctrl.busy_until()
+        {
+            return Outcome::Wait(until);
+        }
+        let size = slice.size;
+        let mut bytes = Vec::with_capacity(slice.beats as usize * size as usize);
+        for beat in 0..slice.beats {
+            let from = slice.from.wrapping_add(beat * slice.from_step);
+            let to = slice.to.wrapping_add(beat * slice.to_step);
+            match self.beat(from, to, size, slice.read_only) {
+                Ok(value) => bytes.extend_from_slice(&value.to_le_bytes()[..size as usize]),
+                Err(BusFault) => return Outcome::Error(beat),
+            }
+        }
+        Outcome::Done(bytes)
+    }
+
+    fn beat(&mut self, from: u32, to: u32, size: Size, read_only: bool) -> Result<u32, BusFault> {
+        // 22.10.3 and 22.10.4: addresses are those of beats.
+        let low = !(size as u32 - 1);
+        let cycle = self.cycle;
+        let value = self.read(from & low, size, cycle)?;
+        // What a register says of itself is for the core alone.
+        self.steady.until = 0;
+        if !read_only {
+            self.write(to & low, size, value, cycle)?;
+        }
+        Ok(value)
+    }
+}
