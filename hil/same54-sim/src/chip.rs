@@ -324,6 +324,7 @@ impl Chip {
             link_at: _,
             steady: _,
             unclocked,
+            routes,
             ram_lost,
             rng,
         } = other;
@@ -342,6 +343,7 @@ impl Chip {
         self.look_at_link();
         self.steady = Steady::default();
         self.unclocked.clone_from(unclocked);
+        self.routes = *routes;
         self.ram_lost = *ram_lost;
         self.rng = rng.clone();
         changed

@@ -117,7 +117,7 @@ impl Chip {
     }
 
     fn transfer(&mut self, slice: &Slice) -> Outcome {
-        let in_flash = |addr: u32| addr < FLASH_SIZE && addr / BANK_SIZE == self.shared.memory.busy_bank;
+        let in_flash = |addr: u32| addr < FLASH_SIZE && addr / BANK_SIZE == self.shared.memory.busy_bank();
         if (in_flash(slice.from) || in_flash(slice.to))
             && let Some(until) = self.parts.nvmctrl.busy_until()
         {
