@@ -141,12 +141,12 @@ impl Evsys {
     /// The channel whose interrupt goes first (31.5.2.13); channels with a line of their own do not take part
     /// (31.7.4).
     fn first_pending(&self) -> Option<usize> {
-        let last = if self.prictrl & 0x80 != 0 { self.prictrl as usize & 31 } else { CLOCKED - 1 };
+        let last = if self.prictrl & 0x80 != 0 { self.prictrl as usize & 15 } else { CLOCKED - 1 };
         (1..=CLOCKED).map(|n| (last + n) % CLOCKED).filter(|n| *n >= 4).find(|n| self.pending(*n))
     }
 
     fn status(&self, n: usize) -> u32 {
-        u32::from(n < CLOCKED && self.channels[n].control >> 8 & 3 != ASYNCHRONOUS)
+        u32::from(self.channels[n].control >> 8 & 3 != ASYNCHRONOUS)
     }
 
     fn read_intpend(&self) -> u32 {
@@ -218,9 +218,9 @@ impl Peripheral for Evsys {
                 self.software |= w.value;
                 cx.signals.attention = true;
             }
-            0x08 => self.prictrl = w.onto_masked(self.prictrl, 0x9F),
+            0x08 => self.prictrl = w.onto_masked(self.prictrl, 0x8F),
             0x10 => {
-                self.intpend_id = w.onto_masked(self.intpend_id, 0x1F);
+                self.intpend_id = w.onto_masked(self.intpend_id, 0xF);
                 self.clear_flags(self.intpend_id as usize, w.value >> 8 & 3);
             }
             0x14 | 0x18 | 0x1C => {}
