@@ -11,10 +11,12 @@ use crate::map::Id;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
 use crate::nvmctrl::NvmPulses;
 use crate::peripheral::Unmodelled;
-use crate::{Event, EventKind, ResetCause};
+use crate::{Event, EventKind, I2cDevice, ResetCause, SpiDevice};
 
 /// External interrupt lines of the SAM E54 (datasheet 10.2.2).
 const IRQ_LINES: usize = 137;
+const SERCOMS: [Id; 8] =
+    [Id::Sercom0, Id::Sercom1, Id::Sercom2, Id::Sercom3, Id::Sercom4, Id::Sercom5, Id::Sercom6, Id::Sercom7];
 /// SERCOM2 is wired to the EDBG's virtual COM port.
 const VCOM: usize = 2;
 /// What a debugger may touch of a secured chip: the DSU's external address space.
@@ -356,6 +358,36 @@ impl Board {
     pub fn send_uart(&mut self, bytes: &[u8]) {
         self.sync();
         self.chip.with(Id::Sercom2, |parts, cx| parts.sercom[VCOM].send(bytes, cx));
+    }
+
+    /// The board's MAC address, as its EEPROM has it (AT24MAC402 on SERCOM7, PD08 and PD09).
+    pub fn mac_address(&self) -> [u8; 6] {
+        self.chip.mac_address
+    }
+
+    /// Bytes that have left the transmitter of SERCOM`n` as USART since the last call; 0 to 7.
+    pub fn take_serial(&mut self, n: usize) -> Vec<u8> {
+        self.chip.parts.sercom[n].take_sent()
+    }
+
+    /// Sends bytes to the receiver of SERCOM`n` as USART; 0 to 7.
+    pub fn send_serial(&mut self, n: usize, bytes: &[u8]) {
+        self.sync();
+        self.chip.with(SERCOMS[n], |parts, cx| parts.sercom[n].send(bytes, cx));
+    }
+
+    /// Wires a device to the I2C bus of SERCOM`n` (0 to 7) at the pins `sda` and `scl`, each a group (0 is A) and a
+    /// number.
+    pub fn plug_i2c(&mut self, n: usize, sda: (usize, usize), scl: (usize, usize), device: Box<dyn I2cDevice>) {
+        self.chip.parts.sercom[n].plug_i2c(sda, scl, device);
+    }
+
+    /// Wires a device to the SPI bus of SERCOM`n` (0 to 7) with its chip select, active low, at the pin `select`, a
+    /// group (0 is A) and a number.
+    pub fn plug_spi(&mut self, n: usize, select: (usize, usize), device: Box<dyn SpiDevice>) {
+        self.chip.parts.sercom[n].plug_spi(select, device);
+        self.sync();
+        self.chip.look_at_pins();
     }
 
     /// Presses or releases the button SW0 (PB31, low while pressed).

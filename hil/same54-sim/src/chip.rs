@@ -6,6 +6,7 @@ use std::ops::Range;
 use armv7m::Cycle;
 use sim_base::{EthernetLink, Instant, Rng};
 
+use crate::at24mac402::At24mac402;
 use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
 use crate::cmcc::Cmcc;
 use crate::dmac::Dmac;
@@ -27,7 +28,7 @@ use crate::ramecc::Ramecc;
 use crate::routes::Routes;
 use crate::rstc::Rstc;
 use crate::rtc::Rtc;
-use crate::sercom::Sercom;
+use crate::sercom::{Sercom, pads};
 use crate::stored::Stored;
 use crate::supc::Supc;
 use crate::tc::Tc;
@@ -103,7 +104,7 @@ impl Parts {
             gmac: Gmac::new(),
             trng: Trng::new(rng.fork("trng")),
             qspi: Qspi::new(),
-            sercom: std::array::from_fn(Sercom::new),
+            sercom: sercoms(rng),
             tc: channel::TC.map(Tc::new),
             freqm: Stored::new("FREQM"),
             usb: Stored::new("USB"),
@@ -191,6 +192,18 @@ impl Parts {
     }
 }
 
+/// The board's EEPROM.
+fn eeprom(rng: &Rng) -> At24mac402 {
+    At24mac402::new(&mut rng.fork("EEPROM"))
+}
+
+/// The SERCOMs with what the board wires to them: the EEPROM at PD08 and PD09 of SERCOM7.
+fn sercoms(rng: &Rng) -> [Sercom; 8] {
+    let mut sercoms = std::array::from_fn(Sercom::new);
+    sercoms[7].plug_i2c((3, 8), (3, 9), Box::new(eeprom(rng)));
+    sercoms
+}
+
 /// What peripherals share.
 pub(crate) struct Shared {
     pub(crate) memory: Memory,
@@ -248,6 +261,8 @@ pub(crate) struct Chip {
     /// Share of RAM, in 1/65536, that the next loss of supply costs; all of it if unknown.
     pub(crate) ram_lost: Option<u16>,
     pub(crate) routes: Routes,
+    /// The board's MAC address, as its EEPROM has it.
+    pub(crate) mac_address: [u8; 6],
     rng: Rng,
 }
 
@@ -277,6 +292,7 @@ impl Chip {
             unclocked: BTreeSet::new(),
             ram_lost: None,
             routes: Routes::default(),
+            mac_address: eeprom(&rng).eui(),
             rng: rng.fork("board"),
         }
     }
@@ -305,6 +321,7 @@ impl Chip {
             unclocked: self.unclocked.clone(),
             ram_lost: self.ram_lost,
             routes: self.routes,
+            mac_address: self.mac_address,
             rng: self.rng.clone(),
         }
     }
@@ -325,6 +342,7 @@ impl Chip {
             steady: _,
             unclocked,
             routes,
+            mac_address,
             ram_lost,
             rng,
         } = other;
@@ -344,6 +362,7 @@ impl Chip {
         self.steady = Steady::default();
         self.unclocked.clone_from(unclocked);
         self.routes = *routes;
+        self.mac_address = *mac_address;
         self.ram_lost = *ram_lost;
         self.rng = rng.clone();
         changed
@@ -559,6 +578,16 @@ impl Chip {
         // PC21 is the PHY's reset, pulled up on the board.
         let phy_reset = self.parts.port.output(2, 21) == Some(false);
         self.with(Id::Gmac, |parts, _| parts.gmac.set_phy_reset(phy_reset));
+        let now = self.now();
+        let Parts { port, sercom, .. } = &mut self.parts;
+        if port.take_remultiplexed() {
+            for (sercom, pads) in sercom.iter_mut().zip(pads::connected(port)) {
+                sercom.set_pads(pads);
+            }
+        }
+        for sercom in sercom.iter_mut().filter(|sercom| sercom.watches_pins()) {
+            sercom.look_at_pins(&port.levels(), now);
+        }
     }
 
     /// Whether block `id` has its bus clock; says so once if not.

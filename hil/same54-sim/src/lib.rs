@@ -1,5 +1,6 @@
 //! Register-level SAM E54 Xplained Pro: chip, flash, Ethernet and board.
 
+mod at24mac402;
 mod board;
 mod bus;
 mod chip;
@@ -41,4 +42,5 @@ pub use board::{Board, BoardConfig, RunStop};
 pub use event::{Event, EventKind, ResetCause};
 pub use nvmctrl::{FailingPulses, NvmPulses, SoundPulses};
 pub use registers::{Coverage, Fidelity, coverage};
+pub use sercom::{I2cDevice, SpiDevice};
 pub use tear::Tear;

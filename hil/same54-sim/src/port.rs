@@ -69,12 +69,14 @@ impl Group {
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     groups: [Group; 4],
+    /// The multiplexing may have changed since somebody looked.
+    remultiplexed: bool,
 }
 
 impl Port {
     /// As after reset.
     pub(crate) fn new() -> Self {
-        Self { groups: std::array::from_fn(|_| Group::new()) }
+        Self { groups: std::array::from_fn(|_| Group::new()), remultiplexed: true }
     }
 
     /// Drives a pin from outside, or lets go of it.
@@ -88,6 +90,11 @@ impl Port {
     /// Levels at the pins of each group.
     pub(crate) fn levels(&self) -> [u32; 4] {
         std::array::from_fn(|n| self.groups[n].levels())
+    }
+
+    /// Whether the multiplexing may have changed since the last call.
+    pub(crate) fn take_remultiplexed(&mut self) -> bool {
+        std::mem::take(&mut self.remultiplexed)
     }
 
     /// Whether the chip drives the pin, and to what.
@@ -130,6 +137,7 @@ impl Peripheral for Port {
             cx.unmodelled(offset, true);
             return;
         };
+        self.remultiplexed |= matches!(offset & 0x7F, 0x28 | 0x30..0x60);
         match offset & 0x7F {
             0x00 => group.dir = w.onto(group.dir),
             0x04 => group.dir &= !w.value,
@@ -152,6 +160,7 @@ impl Peripheral for Port {
     }
 
     fn reset(&mut self, _cause: ResetCause, _cx: &mut Context<'_>) {
+        self.remultiplexed = true;
         // What the world drives stays.
         for group in &mut self.groups {
             *group = Group { driven: group.driven, drive: group.drive, ..Group::new() };

@@ -371,7 +371,9 @@ fn the_virtual_com_port_carries_bytes_both_ways() {
     set(&mut board, 0x4000_1C80 + 4 * 23, 1 << 6);
     board.debug_write(0x4101_200C, Size::Half, 63_019).expect("SERCOM2");
     set(&mut board, 0x4101_2004, 3 << 16);
-    set(&mut board, 0x4101_2000, 1 << 2 | 2);
+    // PB24 and PB25 to function D; RxD is PAD[1].
+    set(&mut board, 0x4100_80A8, 1 << 31 | 1 << 30 | 1 << 28 | 3 << 24 | 1 << 16 | 0x0300);
+    set(&mut board, 0x4101_2000, 1 << 20 | 1 << 2 | 2);
     set(&mut board, 0x4101_2028, 0x55);
     board.send_uart(b"!");
     board.run_until(millis(1));
