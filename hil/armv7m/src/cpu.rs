@@ -114,6 +114,10 @@ impl Cpu {
                 self.stand_still(until);
                 continue;
             }
+            if let Some(transit) = core.transit.take() {
+                core.end_transit(bus, transit);
+                continue;
+            }
             core.advance_systick();
             if core.sleeping && !core.try_wake() {
                 core.cycle = until.min(core.systick.next()).max(core.cycle + 1);
@@ -354,7 +358,10 @@ impl Cpu {
             }
             Trap::ExceptionReturn(value) => {
                 core.it = 0;
-                core.return_from_exception(bus, value);
+                core.return_from_exception(value);
+                if self.core.debug.stepping() {
+                    self.settle(bus);
+                }
                 self.after_stepping();
             }
         }
@@ -467,17 +474,26 @@ impl Cpu {
     ///
     /// A halt request takes effect at once; a step, a resumption and a reset request in the next [`run`](Self::run).
     pub fn debug_read<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size) -> Result<u32, BusFault> {
+        self.settle(bus);
         if is_ppb(addr) { self.core.ppb_read(addr, size, true) } else { bus.read(addr, size, self.core.cycle) }
     }
 
     /// See [`debug_read`](Self::debug_read).
     pub fn debug_write<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
+        self.settle(bus);
         if !is_ppb(addr) {
             return bus.write(addr, size, value, self.core.cycle);
         }
         self.core.ppb_write(addr, size, value, true)?;
         self.show_breakpoints();
         Ok(())
+    }
+
+    /// A debugger finds the core before or after an exception entry or return, never in the midst of it.
+    fn settle<B: Bus>(&mut self, bus: &mut B) {
+        while let Some(transit) = self.core.transit.take() {
+            self.core.end_transit(bus, transit);
+        }
     }
 
     /// In Debug state.

@@ -3,13 +3,17 @@
 use crate::debug::{demcr, dfsr};
 use crate::nvic::exception::{BUS_FAULT, DEBUG_MONITOR, HARD_FAULT, MEM_MANAGE, NMI, SVCALL, USAGE_FAULT};
 use crate::observe::ExceptionEdge;
-use crate::state::{Core, Trapped, ccr, cfsr, control, fpccr, hfsr};
+use crate::state::{Core, Transit, Trap, Trapped, ccr, cfsr, control, fpccr, hfsr};
 use crate::{Bus, Size};
 
-/// Cycles of an entry with its stacking, of a return, and of a tail-chained entry (Cortex-M4 TRM 3.9).
+/// Cycles from the end of the interrupted instruction to the handler's first one, with memory that answers at once, and
+/// between two handlers (ARM's figures for the Cortex-M3 and M4: 12 and 6).
 const ENTRY_CYCLES: u64 = 12;
-const RETURN_CYCLES: u64 = 10;
 const TAIL_CHAIN_CYCLES: u64 = 6;
+/// Cycles of unstacking, after the instruction that returns (assumed: 10, and one less is not documented).
+const RETURN_CYCLES: u64 = 10;
+/// Cycles for S0-S15 and FPSCR: at an entry without lazy stacking, at the first floating-point instruction with it.
+const FP_STATE_CYCLES: u64 = 17;
 
 const LOCKUP_PC: u32 = 0xFFFF_FFFE;
 
@@ -18,6 +22,7 @@ impl Core {
     /// instruction to return to.
     pub(crate) fn raise_fault(&mut self, bits: u32, addr: u32) {
         self.scb.cfsr |= bits;
+        self.fault_cause = bits;
         if bits & (cfsr::MMARVALID | cfsr::BFARVALID) != 0 {
             // One register holds both addresses: the older one is not valid any more.
             self.scb.fault_address = addr;
@@ -78,22 +83,39 @@ impl Core {
         self.raise(SVCALL, hfsr::FORCED);
     }
 
-    /// Enters the best pending exception from the current context (ExceptionEntry).
+    /// Begins the entry of an exception: the frame goes onto the stack (ExceptionEntry). Which exception it is for is
+    /// decided at its end, so that one that arrives late and is more urgent goes first.
     pub(crate) fn enter_exception<B: Bus>(&mut self, bus: &mut B) {
-        self.cycle += ENTRY_CYCLES;
         let excreturn = self.excreturn();
+        self.enter_with(bus, excreturn);
+    }
+
+    fn enter_with<B: Bus>(&mut self, bus: &mut B, excreturn: u32) {
+        self.cycle += ENTRY_CYCLES;
         if self.push_stack(bus).is_err() {
-            let (bits, addr) = self.stacking_fault(cfsr::MSTKERR, cfsr::STKERR);
-            self.derive(bits, addr);
+            let bits = self.stacking_fault(cfsr::MSTKERR, cfsr::STKERR);
+            self.derive(bits);
         }
-        if self.locked_up {
-            return;
+        if !self.locked_up {
+            self.transit = Some(Transit::Entry(excreturn));
         }
-        // Whatever is the best now goes first: a derived fault or a later arrival.
-        let Some(number) = self.nvic.preempting() else {
-            return;
-        };
-        self.take_exception(bus, number, excreturn);
+    }
+
+    /// Ends the entry or return that is under way.
+    pub(crate) fn end_transit<B: Bus>(&mut self, bus: &mut B, transit: Transit) {
+        self.advance_systick();
+        match (transit, self.nvic.preempting()) {
+            (Transit::Entry(excreturn), Some(number)) => self.take_exception(bus, number, excreturn),
+            // Nothing is left to be entered (a debugger took it back): as if its handler had returned at once.
+            (Transit::Entry(excreturn), None) => {
+                let (to_thread, spsel) = (excreturn & 8 != 0, excreturn & 4 != 0);
+                self.unstack(bus, excreturn, to_thread, spsel, self.ipsr);
+            }
+            (Transit::Return { excreturn, .. }, Some(_)) => self.tail_chain(excreturn),
+            (Transit::Return { excreturn, to_thread, spsel, returning }, None) => {
+                self.unstack(bus, excreturn, to_thread, spsel, returning);
+            }
+        }
     }
 
     fn excreturn(&self) -> u32 {
@@ -141,12 +163,13 @@ impl Core {
 
     /// Halts before the handler's first instruction if DEMCR asks for it (C1.4.1 and C1.6.5).
     fn vector_catch(&mut self, number: u16) {
-        let faults = self.scb.cfsr;
         let caught = match number {
             HARD_FAULT => demcr::VC_HARDERR,
             MEM_MANAGE => demcr::VC_MMERR,
             BUS_FAULT => demcr::VC_BUSERR,
+            // What was raised last: older flags in CFSR are not why this handler is entered.
             USAGE_FAULT => {
+                let faults = self.fault_cause;
                 let group = |bits: u32, catch: u32| if faults & bits != 0 { catch } else { 0 };
                 group(cfsr::UNALIGNED | cfsr::DIVBYZERO, demcr::VC_CHKERR)
                     | group(cfsr::NOCP, demcr::VC_NOCPERR)
@@ -179,16 +202,17 @@ impl Core {
     }
 
     /// A fault while stacking or unstacking: the trap tells which kind of memory error it was.
-    fn stacking_fault(&mut self, mem_manage: u32, bus_fault: u32) -> (u32, u32) {
+    fn stacking_fault(&mut self, mem_manage: u32, bus_fault: u32) -> u32 {
         match core::mem::take(&mut self.trap) {
-            crate::state::Trap::Fault { cfsr: bits, .. } if bits & 0xFF != 0 => (mem_manage, 0),
-            _ => (bus_fault, 0),
+            Trap::Fault { cfsr: bits, .. } if bits & 0xFF != 0 => mem_manage,
+            Trap::Fault { cfsr: bits, .. } if bits & cfsr::NOCP != 0 => cfsr::NOCP,
+            _ => bus_fault,
         }
     }
 
-    /// A derived exception (B1.5.10): during entry it must not lock up unless nothing could take it.
-    fn derive(&mut self, bits: u32, addr: u32) {
-        self.raise_fault(bits, addr);
+    /// A derived exception (B1.5.10): one that the entry or the return of another makes.
+    fn derive(&mut self, bits: u32) {
+        self.raise_fault(bits, 0);
         self.catch(demcr::VC_INTERR);
     }
 
@@ -212,10 +236,9 @@ impl Core {
                 self.prepare_lazy(area);
             } else {
                 if !self.fp_enabled() {
-                    self.raise_fault(cfsr::NOCP, 0);
-                    return Ok(());
+                    return self.fault(cfsr::NOCP);
                 }
-                self.cycle += 17;
+                self.cycle += FP_STATE_CYCLES;
                 self.push_fp(bus, area)?;
             }
         }
@@ -253,13 +276,7 @@ impl Core {
             return self.fault(cfsr::NOCP);
         }
         if self.scb.fpccr & fpccr::LSPACT != 0 {
-            // PreserveFPState: the registers belong to the interrupted context, whose rights count.
-            self.cycle += 17;
-            if self.push_fp(bus, self.scb.fpcar).is_err() {
-                let (bits, _) = self.stacking_fault(cfsr::MLSPERR, cfsr::LSPERR);
-                return self.fault(bits);
-            }
-            self.scb.fpccr &= !fpccr::LSPACT;
+            self.preserve_fp(bus)?;
         }
         if self.scb.fpccr & fpccr::ASPEN != 0 && self.control & control::FPCA == 0 {
             self.control |= control::FPCA;
@@ -269,8 +286,41 @@ impl Core {
         Ok(())
     }
 
-    /// ExceptionReturn (B1.5.8).
-    pub(crate) fn return_from_exception<B: Bus>(&mut self, bus: &mut B, excreturn: u32) {
+    /// PreserveFPState (B1.5.7): the registers belong to the context that was interrupted, and so do the rights of the
+    /// access and the decision which fault exception may be taken for it. A fault that can be taken now leaves the state
+    /// to be preserved by the next attempt; one that cannot waits, and the instruction goes on.
+    fn preserve_fp<B: Bus>(&mut self, bus: &mut B) -> Result<(), Trapped> {
+        self.cycle += FP_STATE_CYCLES;
+        let (context, control) = (self.scb.fpccr, self.control);
+        self.unprivileged_access = context & fpccr::USER != 0;
+        self.control &= !control::NPRIV;
+        let saved = self.push_fp(bus, self.scb.fpcar);
+        self.unprivileged_access = false;
+        self.control = control;
+        if saved.is_err() {
+            let bits = self.stacking_fault(cfsr::MLSPERR, cfsr::LSPERR);
+            let (number, ready) =
+                if bits == cfsr::MLSPERR { (MEM_MANAGE, fpccr::MMRDY) } else { (BUS_FAULT, fpccr::BFRDY) };
+            self.scb.cfsr |= bits;
+            if context & ready != 0 {
+                self.nvic.pend(number);
+            } else if context & fpccr::HFRDY != 0 {
+                self.scb.hfsr |= hfsr::FORCED;
+                self.nvic.pend(HARD_FAULT);
+            } else {
+                self.lock_up();
+                return self.trap(Trap::None);
+            }
+            if self.nvic.preempting().is_some() {
+                return self.trap(Trap::None);
+            }
+        }
+        self.scb.fpccr &= !fpccr::LSPACT;
+        Ok(())
+    }
+
+    /// ExceptionReturn (B1.5.8), up to the unstacking.
+    pub(crate) fn return_from_exception(&mut self, excreturn: u32) {
         let returning = self.ipsr;
         let nested = self.nvic.active_count() > 1;
         let thread_allowed = !nested || self.scb.ccr & ccr::NONBASETHRDENA != 0;
@@ -278,35 +328,51 @@ impl Core {
             1 => (false, false),
             9 => (true, false),
             13 => (true, true),
-            _ => return self.invalid_return(bus, excreturn),
+            _ => return self.invalid_return(excreturn),
         };
         let allowed = if to_thread { thread_allowed } else { nested };
         if !allowed || excreturn & 0x0FFF_FFE0 != 0x0FFF_FFE0 || !self.nvic.active.has(returning) {
-            return self.invalid_return(bus, excreturn);
+            return self.invalid_return(excreturn);
         }
         self.deactivate(returning);
         if self.nvic.preempting().is_some() {
-            return self.tail_chain(bus, excreturn);
+            return self.tail_chain(excreturn);
         }
-        self.cycle += RETURN_CYCLES;
+        // Until the unstacking is over a new exception is tail-chained as well.
+        self.cycle += RETURN_CYCLES + if excreturn & 0x10 == 0 { self.fp_unstacking_cycles() } else { 0 };
+        let transit = Transit::Return { excreturn, to_thread, spsel, returning };
+        self.transit = Some(transit);
+    }
+
+    fn fp_unstacking_cycles(&self) -> u64 {
+        if self.scb.fpccr & fpccr::LSPACT != 0 { 0 } else { FP_STATE_CYCLES }
+    }
+
+    /// The frame comes off the stack, and with it the context that was interrupted.
+    fn unstack<B: Bus>(&mut self, bus: &mut B, excreturn: u32, to_thread: bool, spsel: bool, returning: u16) {
         let control_before = self.control;
         self.switch_mode(if to_thread { 0 } else { returning }, spsel);
-        if self.pop_stack(bus, excreturn).is_err() {
+        let Ok(handler) = self.pop_stack(bus, excreturn) else {
             // Back into the handler's context for the derived exception.
-            self.control = control_before;
-            let (bits, addr) = self.stacking_fault(cfsr::MUNSTKERR, cfsr::UNSTKERR);
+            let bits = self.stacking_fault(cfsr::MUNSTKERR, cfsr::UNSTKERR);
             self.switch_mode(returning, false);
-            self.derive(bits, addr);
+            self.control = control_before & !control::SPSEL;
+            self.fp_changed();
+            self.derive(bits);
             if !self.locked_up {
-                self.tail_chain(bus, excreturn);
+                self.tail_chain(excreturn);
+            }
+            return;
+        };
+        if (handler == 0) != to_thread {
+            // The frame is of the other mode: UsageFault, from where the frame leads to.
+            self.raise_fault(cfsr::INVPC, 0);
+            if !self.locked_up {
+                self.enter_with(bus, 0xF000_0000 | excreturn);
             }
             return;
         }
-        let consistent = (self.ipsr == 0) == to_thread;
-        if !consistent {
-            self.raise_fault(cfsr::INVPC, 0);
-            return;
-        }
+        self.ipsr = handler;
         self.exclusive = false;
         self.event = true;
         self.fp_changed();
@@ -325,25 +391,23 @@ impl Core {
         self.update_masks();
     }
 
-    fn tail_chain<B: Bus>(&mut self, bus: &mut B, excreturn: u32) {
+    fn tail_chain(&mut self, excreturn: u32) {
         self.cycle += TAIL_CHAIN_CYCLES;
-        if let Some(number) = self.nvic.preempting() {
-            self.take_exception(bus, number, excreturn);
-        }
+        self.transit = Some(Transit::Entry(excreturn));
     }
 
     /// The EXC_RETURN value or the state is illegal: UsageFault INVPC, tail-chained with the value in LR.
-    fn invalid_return<B: Bus>(&mut self, bus: &mut B, excreturn: u32) {
+    fn invalid_return(&mut self, excreturn: u32) {
         self.deactivate(self.ipsr);
         self.r[14] = 0xF000_0000 | excreturn;
         self.raise_fault(cfsr::INVPC, 0);
         if !self.locked_up {
-            self.tail_chain(bus, 0xF000_0000 | excreturn);
+            self.tail_chain(0xF000_0000 | excreturn);
         }
     }
 
-    /// PopStack.
-    fn pop_stack<B: Bus>(&mut self, bus: &mut B, excreturn: u32) -> Result<(), Trapped> {
+    /// PopStack, all but IPSR, which it returns.
+    fn pop_stack<B: Bus>(&mut self, bus: &mut B, excreturn: u32) -> Result<u16, Trapped> {
         let extended = excreturn & 0x10 == 0;
         let frame = self.r[13];
         let size = if extended { 0x68 } else { 0x20 };
@@ -359,7 +423,6 @@ impl Core {
             } else if !self.fp_enabled() {
                 return self.fault(cfsr::NOCP);
             } else {
-                self.cycle += 17;
                 let area = frame.wrapping_add(0x20);
                 for i in 0..16 {
                     self.s[i as usize] = self.load_stack(bus, area.wrapping_add(4 * i))?;
@@ -374,15 +437,8 @@ impl Core {
         self.pc = pc & !1;
         let realign = u32::from(force_align) & psr >> 9;
         self.r[13] = frame.wrapping_add(size) | realign << 2;
-        let handler = (psr & 0x1FF) as u16;
-        if self.handler_mode() {
-            self.ipsr = handler;
-        } else if handler != 0 {
-            // An inconsistent frame: the caller sees a handler number in Thread mode.
-            self.ipsr = handler;
-        }
         self.set_apsr_epsr(psr);
-        Ok(())
+        Ok((psr & 0x1FF) as u16)
     }
 
     /// Sleeps for an interrupt, or also for an event.

@@ -89,6 +89,16 @@ pub(crate) enum Trap {
     ExceptionReturn(u32),
 }
 
+/// An exception entry or return whose cycles have passed and whose end is to come. Between the two the owner may have
+/// been called, and an exception may have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transit {
+    /// The frame is on the stack. The EXC_RETURN value for LR.
+    Entry(u32),
+    /// The handler has returned, its frame is still on the stack.
+    Return { excreturn: u32, to_thread: bool, spsel: bool, returning: u16 },
+}
+
 /// See [`Trap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trapped;
@@ -170,6 +180,9 @@ pub(crate) struct Core {
     pub(crate) itm_enable: u32,
 
     pub(crate) trap: Trap,
+    pub(crate) transit: Option<Transit>,
+    /// CFSR bits of the fault that was raised last.
+    pub(crate) fault_cause: u32,
     /// Each instruction must go through the checks that the fast loop leaves out.
     pub(crate) checked: bool,
     pub(crate) attention: bool,
@@ -224,6 +237,8 @@ impl Core {
             itm_control: 0,
             itm_enable: 0,
             trap: Trap::None,
+            transit: None,
+            fault_cause: 0,
             checked: false,
             attention: false,
             reset_request: false,

@@ -148,14 +148,16 @@ impl Core {
 
     /// Alignment trap and MPU.
     fn check_access(&mut self, addr: u32, size: Size, access: Access) -> Result<(), Trapped> {
-        let last = addr.wrapping_add(size as u32 - 1);
-        if addr & (size as u32 - 1) != 0 && self.scb.ccr & ccr::UNALIGN_TRP != 0 {
+        let misaligned = addr & (size as u32 - 1) != 0;
+        if misaligned && self.scb.ccr & ccr::UNALIGN_TRP != 0 {
             return self.fault(cfsr::UNALIGNED);
         }
         if self.mpu.is_enabled() {
             let privileged = self.privileged() && !self.unprivileged_access;
             let urgent = self.nvic.execution_priority() < 0;
-            for addr in [addr, last] {
+            // An access that is not aligned is one of several bytes (MemU, B2.3.4).
+            let parts = if misaligned { size as u32 } else { 1 };
+            for addr in (0..parts).map(|i| addr.wrapping_add(i)) {
                 if !self.mpu.permits(addr, access, privileged, urgent) {
                     return self.trap(crate::state::Trap::Fault { cfsr: cfsr::DACCVIOL | cfsr::MMARVALID, addr });
                 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use armv7m::{Cpu, Size, Stop};
 use object::{Object, ObjectSegment, ObjectSymbol};
@@ -16,36 +17,43 @@ pub const DEMCR: u32 = 0xE000_EDFC;
 /// Where the handlers' marks go.
 const LOG: usize = 0x4000;
 
-/// Builds a guest program with rustc and returns its ELF file.
-fn build(source: &str) -> Vec<u8> {
+/// Builds a guest program with rustc and returns its ELF file. `whole`: with what nothing refers to.
+fn build(source: &str, whole: bool) -> Vec<u8> {
+    static BUILDS: AtomicU32 = AtomicU32::new(0);
+    let number = BUILDS.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
-    let output = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{source}-{}.elf", std::process::id()));
+    // A folder of its own: rustc's intermediate files have names that do not depend on the output's.
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("guest-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&place).expect("a folder for rustc");
+    let output = place.join("guest.elf");
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let built = Command::new(rustc)
         .current_dir(&folder)
         .args(["--edition", "2024", "--target", "thumbv7em-none-eabihf", "-O", "-C", "panic=abort"])
-        .args(["-C", "link-arg=-Tlink.ld", "-C", "link-arg=--no-gc-sections", source, "-o"])
+        .args(["-C", "link-arg=-Tlink.ld", "-C"])
+        .arg(if whole { "link-arg=--no-gc-sections" } else { "link-arg=--gc-sections" })
+        .args([source, "-o"])
         .arg(&output)
         .output()
         .expect("rustc starts");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let bytes = std::fs::read(&output).expect("rustc's output");
-    std::fs::remove_file(&output).expect("rustc's output");
+    std::fs::remove_dir_all(&place).expect("rustc's folder");
     bytes
 }
 
 /// The guest's ELF file, built once for each test binary.
 fn elf() -> &'static [u8] {
     static ELF: OnceLock<Vec<u8>> = OnceLock::new();
-    ELF.get_or_init(|| build("guest.rs"))
+    ELF.get_or_init(|| build("guest.rs", true))
 }
 
 /// What a program puts into flash, from address 0 to its last byte.
 pub fn raw_image(source: &str) -> Vec<u8> {
-    let elf = build(source);
+    let elf = build(source, false);
     let file = object::File::parse(&*elf).expect("an ELF file");
     let mut image = Vec::new();
-    for segment in file.segments().filter(|segment| segment.size() > 0) {
+    for segment in file.segments().filter(|segment| segment.address() < u64::from(RAM)) {
         let data = segment.data().expect("segment data");
         let start = segment.address() as usize;
         image.resize(image.len().max(start + data.len()), 0);

@@ -1,11 +1,15 @@
 //! The core as a program and a debugger see it. One binary, because each instantiates the run loop.
 
+mod bare;
 mod behaviour;
 mod blocks;
+mod catches;
 mod coverage;
 mod debugging;
 mod differential;
+mod exceptions;
 mod guest;
+mod latency;
 mod qemu;
 mod speed;
 mod support;

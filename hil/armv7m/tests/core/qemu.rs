@@ -25,7 +25,7 @@ pub fn run(image: &[u8], file: &str) -> Vec<u8> {
         if let Some(status) = child.try_wait().expect("QEMU's status") {
             break status;
         }
-        if start.elapsed() > Duration::from_secs(120) {
+        if start.elapsed() > Duration::from_secs(60) {
             let _ = child.kill();
             let _ = child.wait();
             panic!("QEMU did not come to an end; its image is in {}", folder.display());
