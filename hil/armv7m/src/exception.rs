@@ -291,6 +291,8 @@ impl Core {
     /// to be preserved by the next attempt; one that cannot waits, and the instruction goes on.
     fn preserve_fp<B: Bus>(&mut self, bus: &mut B) -> Result<(), Trapped> {
         self.cycle += FP_STATE_CYCLES;
+        // These cycles are in no instruction's cost: the run loop looks at the time after this one.
+        self.limit = 0;
         let (context, control) = (self.scb.fpccr, self.control);
         self.unprivileged_access = context & fpccr::USER != 0;
         self.control &= !control::NPRIV;
