@@ -10,6 +10,7 @@ use crate::artifacts::{self, Workspace};
 use crate::board::BoardSelector;
 use crate::error::Error;
 use crate::exec::ExecArgs;
+use crate::live::{self, BoardArgs};
 use crate::report::{self, Outcome, Style};
 use crate::scenario::{self, Options};
 use crate::size;
@@ -33,6 +34,8 @@ enum Command {
     List(JsonArgs),
     /// Run one ELF on a board: cargo's runner for on-target tests
     Exec(ExecArgs),
+    /// Run a virtual board by itself: log, UART, button, network, debuggers
+    Board(Box<BoardArgs>),
     /// Print flash and RAM of bootloader, firmware and agent against their budgets
     Size(SizeArgs),
 }
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::List(args) => list(&args),
         Command::Exec(args) => return crate::exec::exec(args),
+        Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
         Command::Size(args) => size(&args),
     };
     result.unwrap_or_else(|error| {

@@ -73,6 +73,9 @@ pub enum Error {
     /// The board could not be reached or flashed.
     #[error("{0}")]
     Board(#[from] crate::board::BoardError),
+    /// A board could not run by itself.
+    #[error("{0}")]
+    Live(Box<crate::live::LiveError>),
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),

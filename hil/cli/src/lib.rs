@@ -2,14 +2,17 @@
 //!
 //! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
 //! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
-//! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner.
+//! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
+//! virtual board run by itself.
 
 pub mod artifacts;
 pub mod board;
 pub mod cli;
 mod debug_info;
+pub mod elf;
 pub mod error;
 pub mod exec;
+pub mod live;
 pub mod report;
 pub mod rig;
 pub mod scenario;

@@ -575,6 +575,8 @@ impl Board {
     }
 }
 
+mod preload;
+
 #[cfg(test)]
 mod fuzz;
 mod supply;

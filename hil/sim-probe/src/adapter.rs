@@ -15,15 +15,10 @@ use probe_rs::probe::{DebugProbe, DebugProbeError, WireProtocol};
 use same54_sim::Board;
 
 use crate::dap::{DebugPort, Nak, Port, Target};
+use crate::wired::{AIRCR, RESET_LATENCY};
 
 /// DHCSR: what a debugger polls while it waits for the core.
 const DHCSR: u32 = 0xE000_EDF0;
-
-/// AIRCR: where a debugger asks for a system reset.
-const AIRCR: u32 = 0xE000_ED0C;
-
-/// Virtual time that passes after a write to AIRCR: the chip has to get to its reset although the core may be halted.
-const RESET_LATENCY: Duration = Duration::from_micros(1);
 
 /// Virtual time that passes with each poll of a running core, unless told otherwise.
 const QUANTUM: Duration = Duration::from_micros(100);

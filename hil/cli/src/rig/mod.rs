@@ -95,33 +95,7 @@ impl Rig {
     /// [`start`](Self::start).
     pub fn new(programs: &Programs, seed: u64, capture: Option<std::fs::File>, verbose: bool) -> Result<Self, Error> {
         let rng = Rng::new(seed);
-        let mut lan =
-            Lan::new(LanConfig { epoch_unix: EPOCH, seed: rng.fork("lan").next_u64(), ..LanConfig::default() });
-        for (name, ip) in [(HUB_HOST, HUB), (DPS_HOST, DPS), (FILE_HOST, FILES), (NTP_HOST, sim_lan::GATEWAY)] {
-            lan.host(name, ip);
-        }
-        let mut cloud = Cloud::new(CloudConfig {
-            hub_host: HUB_HOST.to_owned(),
-            dps_host: DPS_HOST.to_owned(),
-            file_host: FILE_HOST.to_owned(),
-            id_scope: ID_SCOPE.to_owned(),
-            ..CloudConfig::new(rng.fork("cloud").next_u64(), EPOCH)
-        })
-        .map_err(|why| Error::Hub(why.to_string()))?;
-        let mut device_key = [0; 32];
-        rng.fork("device key").fill(&mut device_key);
-        cloud.enroll(Enrolment::symmetric(DEVICE, device_key)).map_err(|why| Error::Hub(why.to_string()))?;
-        let cloud = Arc::new(Mutex::new(cloud));
-        for (ip, port, endpoint) in
-            [(HUB, 8883, Endpoint::MqttTls), (DPS, 8883, Endpoint::MqttTls), (FILES, 80, Endpoint::Http)]
-        {
-            lan.listen(ip, port, Box::new(CloudPort::new(Arc::clone(&cloud), endpoint)));
-        }
-        if let Some(file) = capture {
-            // A capture that cannot be written ends with a LAN event that says so.
-            let _ = lan.capture(Box::new(std::io::BufWriter::new(file)));
-        }
-        let lan = SharedLan::new(lan);
+        let Network { lan, cloud, device_key } = network(&rng, capture)?;
         let mut board = Board::new(BoardConfig { seed: rng.fork("board").next_u64(), flash_timing: false });
         board.plug_ethernet(Box::new(lan.clone()));
         board.power_on();
@@ -329,6 +303,47 @@ impl Rig {
     }
 }
 
+/// A LAN with the local IoT Hub on it.
+pub(crate) struct Network {
+    /// What is plugged into the board.
+    pub lan: SharedLan,
+    /// The services.
+    pub cloud: Arc<Mutex<Cloud>>,
+    /// Key with which [`DEVICE`] is enrolled.
+    pub device_key: [u8; 32],
+}
+
+/// Makes the network that every virtual board of this project is on.
+pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>) -> Result<Network, Error> {
+    let mut lan = Lan::new(LanConfig { epoch_unix: EPOCH, seed: rng.fork("lan").next_u64(), ..LanConfig::default() });
+    for (name, ip) in [(HUB_HOST, HUB), (DPS_HOST, DPS), (FILE_HOST, FILES), (NTP_HOST, sim_lan::GATEWAY)] {
+        lan.host(name, ip);
+    }
+    let mut cloud = Cloud::new(CloudConfig {
+        hub_host: HUB_HOST.to_owned(),
+        dps_host: DPS_HOST.to_owned(),
+        file_host: FILE_HOST.to_owned(),
+        id_scope: ID_SCOPE.to_owned(),
+        ..CloudConfig::new(rng.fork("cloud").next_u64(), EPOCH)
+    })
+    .map_err(|why| Error::Hub(why.to_string()))?;
+    let mut device_key = [0; 32];
+    rng.fork("device key").fill(&mut device_key);
+    cloud.enroll(Enrolment::symmetric(DEVICE, device_key)).map_err(|why| Error::Hub(why.to_string()))?;
+    let cloud = Arc::new(Mutex::new(cloud));
+    for (ip, port, endpoint) in
+        [(HUB, 8883, Endpoint::MqttTls), (DPS, 8883, Endpoint::MqttTls), (FILES, 80, Endpoint::Http)]
+    {
+        lan.listen(ip, port, Box::new(CloudPort::new(Arc::clone(&cloud), endpoint)));
+    }
+    if let Some(file) = capture {
+        // A capture that cannot be written ends with a LAN event that says so.
+        let _ = lan.capture(Box::new(std::io::BufWriter::new(file)));
+    }
+    let lan = SharedLan::new(lan);
+    Ok(Network { lan, cloud, device_key })
+}
+
 /// Version in the header of the image in the slot.
 fn version_in_slot(nvm: &[u8]) -> String {
     let header = &nvm[layout::SLOT.start as usize..][..update_image::HEADER_FIELDS];
@@ -340,7 +355,7 @@ fn version_in_slot(nvm: &[u8]) -> String {
 }
 
 /// What a factory would write: who the device is, and whom it trusts.
-fn provisioning_record(device_key: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn provisioning_record(device_key: &[u8]) -> Result<Vec<u8>, Error> {
     let keys = Keys::fixtures();
     let root = keys.adu_root().map_err(|why| Error::Hub(why.to_string()))?;
     let mut buffer = vec![0; layout::PROVISIONING.len as usize];

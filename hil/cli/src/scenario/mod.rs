@@ -91,7 +91,8 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
     })
 }
 
-fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Error> {
+/// The firmware as an image for the slot, signed with the test key.
+pub(crate) fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Error> {
     if *base != layout::VECTOR_TABLE {
         return Err(Error::Hub(format!("the firmware is linked at {base:#x}, not at {:#x}", layout::VECTOR_TABLE)));
     }

@@ -116,6 +116,11 @@ impl Nor {
         self.array.copy(addr, len)
     }
 
+    /// The cells from `addr` on hold `bytes`, whatever they held before.
+    pub(crate) fn preload(&mut self, addr: u32, bytes: &[u8]) {
+        self.array.store(addr, bytes);
+    }
+
     /// When the operation in flight, if any, ends.
     pub(crate) fn busy_until(&self) -> Option<Instant> {
         self.operation.as_ref().map(|operation| operation.done_at)
