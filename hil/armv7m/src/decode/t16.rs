@@ -115,7 +115,9 @@ fn high_register(hw: u32, pc: u32, place: Place) -> Decoded {
             (_, 15) => Ok(data_immediate(Alu::Add, false, rdn, rdn, here, Op::CARRY_KEPT)),
             _ => Ok(data_register(Alu::Add, false, rdn, rdn, rm, PLAIN)),
         },
-        (1, _) if rdn == 15 || rm == 15 || (rdn < 8 && rm < 8) => UNPREDICTABLE,
+        // UNPREDICTABLE too for two low registers (A7.7.28), but LLVM's compare-and-swap has it, so that cores have to
+        // compare.
+        (1, _) if rdn == 15 || rm == 15 => UNPREDICTABLE,
         (1, _) => Ok(data_register(Alu::Sub, true, 15, rdn, rm, PLAIN)),
         (2, _) => match (rdn, rm) {
             (15, 15) => Ok(branch_if(14, here)),

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Wall-clock time after which a test that waits for something has failed.
@@ -60,6 +60,8 @@ pub struct LiveBoard {
     child: Child,
     out: Receiver<String>,
     err: Receiver<String>,
+    /// Dropped with the rest: the test has come to its end.
+    _over: Sender<()>,
 }
 
 impl LiveBoard {
@@ -74,7 +76,14 @@ impl LiveBoard {
             .expect("hil starts");
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
-        Self { child, out, err }
+        let (pid, (_over, over)) = (child.id().to_string(), channel::<()>());
+        std::thread::spawn(move || {
+            // A test that waits for the board in vain gets to know.
+            if over.recv_timeout(2 * PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").arg(pid).status();
+            }
+        });
+        Self { child, out, err, _over }
     }
 
     /// The rest of the next line on standard error that begins with `prefix`.
