@@ -8,6 +8,7 @@ use crate::coverage::Coverage;
 use crate::debug::dfsr;
 use crate::decode::{self, Invalid, advance_it};
 use crate::exec::{self, Left};
+use crate::glitch::{Glitch, GlitchKind, Glitched, Plan};
 use crate::mpu::Access;
 use crate::observe::ExceptionRecord;
 use crate::op::{Kind, Op};
@@ -77,6 +78,7 @@ pub struct Cpu {
     /// Addresses of breakpoints: no block contains them.
     breakpoints: Vec<u32>,
     coverage: Coverage,
+    glitches: Plan,
 }
 
 impl Cpu {
@@ -84,6 +86,7 @@ impl Cpu {
     pub fn new(config: Config) -> Self {
         Self {
             coverage: Coverage::new(&config.code),
+            glitches: Plan::default(),
             code: Arc::new(Blocks::new(&config.code)),
             core: Core::new(config),
             scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
@@ -132,13 +135,54 @@ impl Cpu {
                 continue;
             }
             core.limit = until.min(core.systick.next());
-            let result = if core.checked || core.it != 0 || !self.in_code(self.core.pc) {
+            let distance = self.glitches.distance(core.instructions);
+            let result = if let Some(distance) = distance
+                && !self.approach(distance)
+            {
+                if distance == 0 { self.strike(bus) } else { self.step(bus) }
+            } else if self.core.checked || self.core.it != 0 || !self.in_code(self.core.pc) {
                 self.step(bus)
             } else {
                 self.run_fast(bus)
             };
             if let Err(op) = result {
                 self.handle_trap(bus, &op);
+            }
+        }
+    }
+
+    /// Brings the limit so near that the fast loop cannot pass the next glitch: an instruction takes half a cycle at
+    /// least. False where only single steps can go on.
+    fn approach(&mut self, distance: u64) -> bool {
+        let cycles = distance / 2;
+        self.core.limit = self.core.limit.min(self.core.cycle + cycles);
+        cycles > 4
+    }
+
+    /// The next glitch.
+    fn strike<B: Bus>(&mut self, bus: &mut B) -> Result<(), Op> {
+        let pc = self.core.pc;
+        if self.core.fpb.matches(pc) {
+            return self.step(bus);
+        }
+        match self.glitches.strike(pc) {
+            None => Ok(()),
+            Some(GlitchKind::Register { register, bit }) => {
+                self.core.flip(register, bit);
+                Ok(())
+            }
+            Some(GlitchKind::Encoding { bit }) => {
+                let flip = 1u32.checked_shl(bit.into()).unwrap_or(0);
+                let op = self.fetch(bus, pc, flip).map_err(|Trapped| Op::default())?;
+                self.perform(bus, pc, op)
+            }
+            Some(GlitchKind::Skip) => {
+                let op = self.fetch(bus, pc, 0).map_err(|Trapped| Op::default())?;
+                self.core.instructions += 1;
+                self.core.cycle += 1;
+                self.complete(pc.wrapping_add(op.len.into()), &op);
+                self.after_step();
+                Ok(())
             }
         }
     }
@@ -256,7 +300,12 @@ impl Cpu {
             }
             self.core.raise_debug_event(dfsr::DWTTRAP);
         }
-        let op = self.fetch(bus, pc).map_err(|Trapped| none)?;
+        let op = self.fetch(bus, pc, 0).map_err(|Trapped| none)?;
+        self.perform(bus, pc, op)
+    }
+
+    /// Executes a fetched instruction.
+    fn perform<B: Bus>(&mut self, bus: &mut B, pc: u32, op: Op) -> Result<(), Op> {
         let core = &mut self.core;
         let it = core.it;
         let mut cycle = core.cycle + u64::from(op.cost);
@@ -299,7 +348,8 @@ impl Cpu {
     }
 
     /// The instruction at `pc` outside the fast loop: from the cache, from the scratch cache or freshly decoded.
-    fn fetch<B: Bus>(&mut self, bus: &mut B, pc: u32) -> Result<Op, Trapped> {
+    /// Bits in `flip` turn over on the way.
+    fn fetch<B: Bus>(&mut self, bus: &mut B, pc: u32, flip: u32) -> Result<Op, Trapped> {
         let core = &mut self.core;
         let urgent = core.nvic.execution_priority() < 0;
         let privileged = core.privileged();
@@ -307,12 +357,15 @@ impl Cpu {
             return core.fault(cfsr::IACCVIOL);
         }
         let hw1 = bus.fetch(pc).or_else(|BusFault| core.fault(cfsr::IBUSERR))?;
+        let (flip, second_flip) =
+            if decode::is_wide(hw1) { ((flip >> 16) as u16, flip as u16) } else { (flip as u16, 0) };
+        let hw1 = hw1 ^ flip;
         let hw2 = if decode::is_wide(hw1) {
             let second = pc.wrapping_add(2);
             if !core.mpu.permits(second, Access::Execute, privileged, urgent) {
                 return core.fault(cfsr::IACCVIOL);
             }
-            bus.fetch(second).or_else(|BusFault| core.fault(cfsr::IBUSERR))?
+            bus.fetch(second).or_else(|BusFault| core.fault(cfsr::IBUSERR))? ^ second_flip
         } else {
             0
         };
@@ -455,6 +508,17 @@ impl Cpu {
     /// Instructions that were UNDEFINED or UNPREDICTABLE since the last call, oldest first. The last 64 are kept.
     pub fn take_undefined(&mut self) -> Vec<Undefined> {
         self.core.undefined.drain(..).collect()
+    }
+
+    /// Replaces the plan of glitches; an empty one ends them. Those whose instruction number has passed do not happen.
+    /// Resets leave the plan alone.
+    pub fn plan_glitches(&mut self, glitches: impl IntoIterator<Item = Glitch>) {
+        self.glitches = Plan::new(glitches);
+    }
+
+    /// Glitches that have struck since the last call.
+    pub fn take_glitches(&mut self) -> Vec<Glitched> {
+        self.glitches.take_done()
     }
 
     /// Starts or stops keeping a record of exception entries and exits for [`take_exceptions`](Self::take_exceptions).

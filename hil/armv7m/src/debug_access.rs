@@ -92,6 +92,16 @@ impl Core {
         }
     }
 
+    /// A bit of a register turns over by itself.
+    pub(crate) fn flip(&mut self, register: u8, bit: u8) {
+        let mask = 1u32.checked_shl(bit.into()).unwrap_or(0);
+        match register {
+            0..=15 => self.set_register(register, self.register(register) ^ mask),
+            16 => self.set_apsr_epsr(self.xpsr() ^ mask & !0x1FF),
+            _ => {}
+        }
+    }
+
     fn set_register(&mut self, register: u8, value: u32) {
         match register {
             13 => self.r[13] = value & !3,

@@ -14,6 +14,7 @@ mod decode;
 mod exception;
 mod exec;
 mod float;
+mod glitch;
 mod mpu;
 mod nvic;
 mod observe;
@@ -25,6 +26,7 @@ mod systick;
 pub use bus::{Bus, BusFault, Size};
 pub use cpu::{Config, Cpu, Stop, Undefined};
 pub use decode::Invalid;
+pub use glitch::{Glitch, GlitchKind, Glitched};
 pub use observe::{ExceptionEdge, ExceptionRecord};
 
 /// Core clock cycles since the core's first power-on; never goes back.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Invalid, Size, Stop};
+use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Glitch, Glitched, Invalid, Size, Stop};
 use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::chip::Chip;
@@ -268,6 +268,16 @@ impl Board {
     pub fn take_exceptions(&mut self) -> Vec<(Instant, ExceptionRecord)> {
         self.sync();
         self.exceptions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Replaces the plan of faults in the core itself (see [`Cpu::plan_glitches`]).
+    pub fn plan_glitches(&mut self, glitches: impl IntoIterator<Item = Glitch>) {
+        self.cpu.plan_glitches(glitches);
+    }
+
+    /// Glitches that have struck since the last call.
+    pub fn take_glitches(&mut self) -> Vec<Glitched> {
+        self.cpu.take_glitches()
     }
 
     /// RESETN pin; `swclk_low` is the level of SWCLK, which the DSU samples at the pin's release (cold-plugging

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use armv7m::{ExceptionEdge, Size};
+use armv7m::{ExceptionEdge, Glitch, GlitchKind, Size};
 use sim_base::Instant;
 
 use super::{Board, BoardConfig, RunStop};
@@ -522,4 +522,18 @@ fn an_undefined_instruction_is_reported_and_udf_is_not() {
         let seen = kinds(&mut board).into_iter().any(|kind| matches!(kind, EventKind::UndefinedInstruction { .. }));
         assert_eq!(seen, reported, "{encoding:#x}");
     }
+}
+
+#[test]
+fn a_glitch_strikes_at_its_instruction() {
+    // movs r0, #1; movs r0, #2; b .
+    let skip = Glitch { at: 1, kind: GlitchKind::Skip };
+    let run = |plan: &[Glitch]| {
+        let mut board = with_code(&[0x2001, 0x2002, 0xE7FE], &[], true);
+        board.plan_glitches(plan.iter().copied());
+        board.run_until(millis(1));
+        (board.register(0), board.take_glitches().len())
+    };
+    assert_eq!(run(&[]), (2, 0));
+    assert_eq!(run(&[skip]), (1, 1));
 }
