@@ -7,7 +7,7 @@ use armv7m::Cycle;
 use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::at24mac402::At24mac402;
-use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
+use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl};
 use crate::cmcc::Cmcc;
 use crate::dmac::Dmac;
 use crate::dsu::Dsu;
@@ -31,9 +31,10 @@ use crate::rtc::Rtc;
 use crate::sercom::{Sercom, pads};
 use crate::stored::Stored;
 use crate::supc::Supc;
-use crate::tc::Tc;
 use crate::tear::Tear;
 use crate::timebase::TimeBase;
+use crate::timer::tc::Tc;
+use crate::timer::tcc::Tcc;
 use crate::trng::Trng;
 use crate::wdt::Wdt;
 
@@ -75,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) dac: Stored,
     pub(crate) i2s: Stored,
     pub(crate) pcc: Stored,
-    pub(crate) tcc: [Stored; 5],
+    pub(crate) tcc: [Tcc; 5],
     pub(crate) can: [Stored; 2],
     pub(crate) adc: [Stored; 2],
     pub(crate) sdhc: [Stored; 2],
@@ -105,7 +106,7 @@ impl Parts {
             trng: Trng::new(rng.fork("trng")),
             qspi: Qspi::new(),
             sercom: sercoms(rng),
-            tc: channel::TC.map(Tc::new),
+            tc: std::array::from_fn(Tc::new),
             freqm: Stored::new("FREQM"),
             usb: Stored::new("USB"),
             dmac: Dmac::new(),
@@ -119,7 +120,7 @@ impl Parts {
             dac: Stored::new("DAC"),
             i2s: Stored::new("I2S"),
             pcc: Stored::new("PCC"),
-            tcc: ["TCC0", "TCC1", "TCC2", "TCC3", "TCC4"].map(Stored::new),
+            tcc: std::array::from_fn(Tcc::new),
             can: ["CAN0", "CAN1"].map(Stored::new),
             adc: ["ADC0", "ADC1"].map(Stored::new),
             sdhc: ["SDHC0", "SDHC1"].map(Stored::new),

@@ -32,9 +32,9 @@ mod rtc;
 mod sercom;
 mod stored;
 mod supc;
-mod tc;
 mod tear;
 mod timebase;
+mod timer;
 mod trng;
 mod wdt;
 

@@ -63,6 +63,12 @@ pub(crate) trait Peripheral {
         }
     }
 
+    /// Whether the DMAC waits for one of the block's trigger sources. A block whose requests come with time has to have
+    /// events for them only while it does.
+    fn set_dma_watched(&mut self, watched: bool, cx: &mut Context<'_>) {
+        let _ = (watched, cx);
+    }
+
     /// The DMAC begins to do what trigger source `source` asked for: a request that nothing else clears falls.
     fn dma_served(&mut self, source: u32) {
         let _ = source;

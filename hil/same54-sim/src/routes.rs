@@ -31,6 +31,10 @@ impl Chip {
         }
         match id {
             Id::Dmac => self.watch_for_dma(),
+            Id::Tc0 => self.pair_timers(0),
+            Id::Tc2 => self.pair_timers(2),
+            Id::Tc4 => self.pair_timers(4),
+            Id::Tc6 => self.pair_timers(6),
             Id::Evsys if self.parts.evsys.has_software() => self.deliver_events(),
             _ => {}
         }
@@ -49,13 +53,21 @@ impl Chip {
     /// The DMAC may wait for other blocks than before.
     fn watch_for_dma(&mut self) {
         let watch = self.parts.dmac.watch();
-        let fresh = watch & !self.routes.watch;
+        let changed = watch ^ self.routes.watch;
         self.routes.watch = watch;
-        if fresh != 0 {
-            for slot in SLOTS.iter().take(COUNT).filter(|slot| fresh >> slot.id as u64 & 1 != 0) {
-                self.tell_dma(slot.id);
+        if changed != 0 {
+            for slot in SLOTS.iter().take(COUNT).filter(|slot| changed >> slot.id as u64 & 1 != 0) {
+                let watched = watch >> slot.id as u64 & 1 != 0;
+                // Telling the DMAC is part of settling the block.
+                self.with(slot.id, |parts, cx| parts.get(slot.id).set_dma_watched(watched, cx));
             }
         }
+    }
+
+    /// The odd partner of a 32-bit TC is its slave (48.6.2.4).
+    fn pair_timers(&mut self, even: usize) {
+        let slave = self.parts.tc[even].takes_partner();
+        self.parts.tc[even + 1].set_slave(slave);
     }
 
     /// Events go to their users, and those that these cause in turn.

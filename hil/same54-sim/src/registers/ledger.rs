@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::{
-    clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, tc,
+    clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, timer,
     trng,
 };
 
@@ -28,7 +28,8 @@ pub(crate) fn ledger(block: &str) -> Ledger {
         "RTC" => rtc::LEDGER,
         "SERCOM0" => sercom::LEDGER,
         "SUPC" => supc::LEDGER,
-        "TC0" => tc::LEDGER,
+        "TC0" => timer::tc::LEDGER,
+        "TCC0" => timer::tcc::LEDGER,
         "TRNG" => trng::LEDGER,
         // Nothing but a `Stored`.
         _ => Ledger::STORED,

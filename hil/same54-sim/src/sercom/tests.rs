@@ -37,7 +37,7 @@ fn data_register_empty_falls_while_a_second_character_waits() {
     sercom.write(0x28, Write::full(0x42), &mut rig.cx(0));
     assert_eq!((sercom.irqs(), sercom.dma_requests()), (0, 0));
     sercom.advance(&mut rig.cx(90_000));
-    assert_eq!(sercom.irqs(), DRE.into());
+    assert_eq!(sercom.irqs(), u64::from(DRE));
     sercom.advance(&mut rig.cx(200_000));
     assert_eq!(sercom.take_sent(), b"AB");
 }

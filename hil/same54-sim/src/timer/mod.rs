@@ -1,0 +1,5 @@
+//! The timers: TC and TCC.
+
+mod counter;
+pub(crate) mod tc;
+pub(crate) mod tcc;

@@ -1,0 +1,745 @@
+//! TCC: timer/counter for control applications (SAM D5x/E5x datasheet, 49).
+//!
+//! Fidelity: counting up, down and in both slopes with PER as TOP (CC0 in match frequency mode), prescaler, all waveform
+//! modes as far as they set TOP, overflow and matches, one-shot, buffers of PER, CC and PATT with LUPD, commands, input
+//! events 0 and 1 (retrigger, count, start, increment, direction, stop, decrement, stamp, pulse capture, fault), capture
+//! on match events, output events, recoverable faults A and B with restart and halt, non-recoverable faults,
+//! interrupts (one line for the counter, one for each channel) and DMA requests are modelled. Synchronisation is
+//! instant, and COUNT reads true without READSYNC. Outputs do not reach the pins, so dead time, output matrix, swap,
+//! pattern and output polarity are stored only, as are RAMP modes, dithering, fault blanking, filters and qualification,
+//! circular buffers, ALOCK and MSYNC. While the counter is disabled, buffers are copied at once (assumed).
+
+use armv7m::Size;
+use sim_base::Instant;
+
+use super::counter::{Counter, Shape};
+use super::tc::DIVISORS;
+use crate::event::ResetCause;
+use crate::peripheral::{Context, Peripheral, Write};
+use crate::registers::Ledger;
+
+const SWRST: u32 = 1;
+const ENABLE: u32 = 1 << 1;
+const DIR: u32 = 1 << 0;
+const LUPD: u32 = 1 << 1;
+const ONESHOT: u32 = 1 << 2;
+const OVF: u32 = 1 << 0;
+const TRG: u32 = 1 << 1;
+const CNT: u32 = 1 << 2;
+const ERR: u32 = 1 << 3;
+const FAULT_A: u32 = 12;
+const FAULT_0: u32 = 14;
+const MC0: u32 = 1 << 16;
+const INT_MASK: u32 = 0x3F_FC0F;
+
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger {
+    stored: &[
+        "WEXCTRL",
+        "DRVCTRL",
+        "DBGCTRL",
+        "PATT",
+        "PATTBUF",
+        "PER_DITH*",
+        "PERBUF_DITH*",
+        "CC_DITH*",
+        "CCBUF_DITH*",
+    ],
+    absent: &[],
+};
+
+/// What differs between the instances: channels, bits, generic clock channel, first event generator, first event user,
+/// first DMA trigger source.
+#[derive(Clone, Copy, Debug)]
+struct Instance {
+    channels: usize,
+    bits: u32,
+    clock: usize,
+    generator: u8,
+    user: usize,
+    trigger: u32,
+}
+
+const fn instance(channels: usize, bits: u32, clock: usize, generator: u8, user: usize, trigger: u32) -> Instance {
+    Instance { channels, bits, clock, generator, user, trigger }
+}
+
+const INSTANCES: [Instance; 5] = [
+    instance(6, 24, 25, 41, 17, 22),
+    instance(4, 24, 25, 50, 25, 29),
+    instance(3, 16, 29, 57, 31, 34),
+    instance(2, 16, 29, 63, 36, 38),
+    instance(2, 16, 38, 68, 40, 41),
+];
+
+/// The register block of one instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Tcc {
+    n: usize,
+    ctrla: u32,
+    ctrlb: u32,
+    /// FCTRLA and FCTRLB.
+    fctrl: [u32; 2],
+    /// WEXCTRL, DRVCTRL.
+    stored: [u32; 2],
+    dbgctrl: u32,
+    evctrl: u32,
+    inten: u32,
+    intflag: u32,
+    /// Fault bits of STATUS.
+    faults: u32,
+    stopped: bool,
+    /// A recoverable fault holds the counter.
+    halted: bool,
+    patt: u32,
+    pattbuf: Option<u32>,
+    wave: u32,
+    per: u32,
+    cc: [u32; 6],
+    perbuf: Option<u32>,
+    ccbuf: [Option<u32>; 6],
+    /// What the buffer registers read: PATT, PER and the CC.
+    shown: [u32; 8],
+    counter: Counter,
+    requests: u32,
+    watched: bool,
+    seen: Instant,
+    due: Instant,
+    event_due: Instant,
+}
+
+impl Tcc {
+    /// TCC`n` as after reset.
+    pub(crate) fn new(n: usize) -> Self {
+        let mut shown = [0; 8];
+        shown[1] = u32::MAX;
+        Self {
+            n,
+            ctrla: 0,
+            ctrlb: 0,
+            fctrl: [0; 2],
+            stored: [0; 2],
+            dbgctrl: 0,
+            evctrl: 0,
+            inten: 0,
+            intflag: 0,
+            faults: 0,
+            stopped: true,
+            halted: false,
+            patt: 0,
+            pattbuf: None,
+            wave: 0,
+            per: u32::MAX,
+            cc: [0; 6],
+            perbuf: None,
+            ccbuf: [None; 6],
+            shown,
+            counter: Counter::new(Instant::ZERO),
+            requests: 0,
+            watched: false,
+            seen: Instant::ZERO,
+            due: Instant::NEVER,
+            event_due: Instant::NEVER,
+        }
+    }
+
+    fn restarted(&self, now: Instant) -> Self {
+        Self { counter: Counter::new(now), seen: now, watched: self.watched, ..Self::new(self.n) }
+    }
+
+    fn instance(&self) -> Instance {
+        INSTANCES[self.n]
+    }
+
+    fn max(&self) -> u32 {
+        (1 << self.instance().bits) - 1
+    }
+
+    /// Bits of COUNT, PER and CC that are fractions of a dithered cycle (CTRLA.RESOLUTION).
+    fn fraction(&self) -> u32 {
+        match self.ctrla >> 5 & 3 {
+            0 => 0,
+            n => 3 + n,
+        }
+    }
+
+    fn top(&self) -> u64 {
+        let register = if self.wave & 7 == 1 { self.cc[0] } else { self.per };
+        u64::from((register & self.max()) >> self.fraction())
+    }
+
+    fn shape(&self) -> Shape {
+        match self.wave & 7 {
+            4..=7 => Shape::Dual,
+            _ if self.ctrlb & DIR != 0 => Shape::Down,
+            _ => Shape::Up,
+        }
+    }
+
+    /// EVCTRL.EVACT of input event `n`, 0 if it is not enabled.
+    fn action(&self, n: usize) -> u32 {
+        if self.evctrl >> (14 + n) & 1 != 0 { self.evctrl >> (3 * n) & 7 } else { 0 }
+    }
+
+    fn captures(&self, n: usize) -> bool {
+        self.ctrla >> (24 + n) & 1 != 0
+    }
+
+    fn configure(&mut self, now: Instant, cx: &Context<'_>) {
+        let divisor = DIVISORS[(self.ctrla >> 8 & 7) as usize];
+        self.counter.set_clock(cx.clocks.channel[self.instance().clock], divisor, now);
+        self.counter.set_shape(self.shape(), self.top(), now);
+        // Events count: EVACT0 COUNTEV, increment and decrement.
+        let by_events = matches!(self.action(0), 2 | 4) || self.action(1) == 4;
+        let runs = self.ctrla & ENABLE != 0 && !self.stopped && !self.halted && !by_events;
+        self.counter.set_running(runs, now);
+    }
+
+    /// The flags that this instance has.
+    fn flags(&self) -> impl Iterator<Item = u32> + use<> {
+        [OVF, CNT].into_iter().chain((0..self.instance().channels as u32).map(|n| MC0 << n))
+    }
+
+    fn flag_after(&self, flag: u32, after: Instant) -> Instant {
+        match flag {
+            // 49.6.2.5: dual slopes overflow at the bottom, at the top, or at both.
+            OVF => match self.wave & 7 {
+                6 => self.counter.next_cycle(after).min(self.counter.next_top(after)),
+                7 => self.counter.next_top(after),
+                _ => self.counter.next_cycle(after),
+            },
+            CNT => self.counter.next_cycle(after),
+            _ => {
+                let n = (flag / MC0).trailing_zeros() as usize;
+                let value = u64::from((self.cc[n] & self.max()) >> self.fraction());
+                if self.captures(n) { Instant::NEVER } else { self.counter.next(value, after) }
+            }
+        }
+    }
+
+    fn has_buffered(&self) -> bool {
+        self.ctrlb & LUPD == 0 && (self.perbuf.is_some() || self.pattbuf.is_some() || self.ccbuf != [None; 6])
+    }
+
+    /// Flags that matter each time they rise, whether they are up or not.
+    fn repeated(&self) -> u32 {
+        let events = self.evctrl >> 8 & (OVF | CNT) | self.evctrl >> 8 & 0x3F_0000;
+        let update = self.ctrlb & ONESHOT != 0 || self.has_buffered();
+        events | if update { OVF } else { 0 } | if self.watched { OVF | 0x3F_0000 } else { 0 }
+    }
+
+    fn catch_up(&mut self, cx: &mut Context<'_>) {
+        while self.seen < cx.now {
+            let flags: Vec<_> = self.flags().map(|flag| (self.flag_after(flag, self.seen), flag)).collect();
+            let Some(at) = flags.iter().map(|(at, _)| *at).min().filter(|at| *at <= cx.now) else { break };
+            if self.repeated() == 0 {
+                for (_, flag) in flags.iter().filter(|(at, _)| *at <= cx.now) {
+                    self.intflag |= flag;
+                }
+                break;
+            }
+            self.seen = at;
+            for (_, flag) in flags.iter().filter(|(when, _)| *when == at) {
+                self.happen(*flag, at, cx);
+            }
+        }
+        self.seen = self.seen.max(cx.now);
+    }
+
+    fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
+        self.intflag |= flag;
+        self.requests |= flag & (OVF | 0x3F_0000);
+        if self.evctrl >> 8 & flag != 0 {
+            let line = match flag {
+                OVF | TRG | CNT => flag.trailing_zeros(),
+                _ => 3 + (flag / MC0).trailing_zeros(),
+            };
+            cx.event_out(self.instance().generator + line as u8);
+        }
+        if flag == OVF {
+            self.update();
+            if self.ctrlb & ONESHOT != 0 {
+                self.stopped = true;
+                self.counter.restart(at);
+            }
+            self.configure(at, cx);
+        }
+    }
+
+    fn update(&mut self) {
+        if self.ctrlb & LUPD == 0 {
+            self.copy_buffers();
+        }
+    }
+
+    fn copy_buffers(&mut self) {
+        self.per = self.perbuf.take().unwrap_or(self.per);
+        self.patt = self.pattbuf.take().unwrap_or(self.patt);
+        for (cc, buffer) in self.cc.iter_mut().zip(&mut self.ccbuf) {
+            *cc = buffer.take().unwrap_or(*cc);
+        }
+    }
+
+    fn look_ahead(&mut self) {
+        let repeated = self.repeated();
+        self.due = self.upcoming(!self.intflag | repeated);
+        self.event_due = self.upcoming(self.inten & !self.intflag | repeated);
+    }
+
+    fn upcoming(&self, flags: u32) -> Instant {
+        let wanted = self.flags().filter(|flag| flags & flag != 0);
+        wanted.map(|flag| self.flag_after(flag, self.seen)).min().unwrap_or(Instant::NEVER)
+    }
+
+    fn retrigger(&mut self, cx: &mut Context<'_>) {
+        self.update();
+        self.stopped = false;
+        self.configure(cx.now, cx);
+        self.counter.restart(cx.now);
+        self.happen(TRG, cx.now, cx);
+    }
+
+    fn command(&mut self, command: u32, cx: &mut Context<'_>) {
+        match command {
+            1 => self.retrigger(cx),
+            2 => self.stopped = true,
+            3 => self.copy_buffers(),
+            // DMAOS: one request, as an overflow would make it.
+            5 => self.requests |= OVF,
+            _ => {}
+        }
+        self.configure(cx.now, cx);
+    }
+
+    fn capture(&mut self, n: usize, value: u64) {
+        if n >= self.instance().channels || !self.captures(n) {
+            return;
+        }
+        let flag = MC0 << n;
+        self.intflag |= if self.intflag & flag != 0 { ERR } else { 0 };
+        self.cc[n] = (value as u32) << self.fraction();
+        self.intflag |= flag;
+        self.requests |= flag;
+    }
+
+    /// A step by an event, up or down.
+    fn count_event(&mut self, down: bool, cx: &mut Context<'_>) {
+        let falling = self.counter.is_falling(cx.now);
+        let wrapped = if down == falling {
+            self.counter.step()
+        } else {
+            let (value, top) = (self.counter.value(cx.now), self.top());
+            let next = if down { value.checked_sub(1).unwrap_or(top) } else { (value + 1) % (top + 1) };
+            self.counter.set_value(next, cx.now);
+            next == if down { top } else { 0 }
+        };
+        if wrapped {
+            self.happen(OVF, cx.now, cx);
+        }
+        let value = self.counter.value(cx.now);
+        for n in (0..self.instance().channels).filter(|n| !self.captures(*n)).collect::<Vec<_>>() {
+            if value == u64::from(self.cc[n] & self.max()) >> self.fraction() {
+                self.happen(MC0 << n, cx.now, cx);
+            }
+        }
+    }
+
+    /// Input event `n`, 0 or 1, after its inversion.
+    fn input(&mut self, n: usize, rises: bool, cx: &mut Context<'_>) {
+        let value = self.counter.value(cx.now);
+        match (n, self.action(n), rises) {
+            (_, 1, true) => self.retrigger(cx),
+            (0, 2 | 4, true) => self.count_event(false, cx),
+            (0, 3, true) => self.stopped = false,
+            (0, 5, _) => self.halted = !rises,
+            (0, 6, true) => (0..6).for_each(|n| self.capture(n, value)),
+            (1, 2, _) => self.ctrlb = self.ctrlb & !DIR | u32::from(rises),
+            (1, 3, true) => self.stopped = true,
+            (1, 4, true) => self.count_event(true, cx),
+            (1, action @ (5 | 6), true) => {
+                self.capture(action as usize - 5, value);
+                self.counter.restart(cx.now);
+            }
+            (1, action @ (5 | 6), false) => self.capture(6 - action as usize, value),
+            (_, 7, true) => {
+                // 49.6.3.6: a non-recoverable fault stops the counter until software clears the state.
+                self.faults |= 1 << (10 + n) | 1 << (FAULT_0 as usize + n);
+                self.intflag |= 1 << (FAULT_0 as usize + n);
+                self.stopped = true;
+            }
+            (_, 7, false) => self.faults &= !(1 << (10 + n)),
+            _ => {}
+        }
+    }
+
+    /// A recoverable fault (49.6.3.5): A comes from match event 0, B from match event 1.
+    fn fault(&mut self, n: usize, rises: bool, cx: &mut Context<'_>) {
+        let control = self.fctrl[n];
+        let (input, state) = (1 << (8 + n), 1 << (FAULT_A as usize + n));
+        let halt = control >> 8 & 3;
+        if !rises {
+            self.faults &= !input;
+            // A hardware halt ends with its input.
+            if halt == 1 {
+                self.halted = false;
+                self.faults &= !state;
+            }
+            return;
+        }
+        self.faults |= input | state;
+        self.intflag |= state;
+        if control >> 7 & 1 != 0 {
+            self.retrigger(cx);
+        }
+        match halt {
+            1 | 2 => self.halted = true,
+            3 => self.stopped = true,
+            _ => {}
+        }
+        if control >> 12 & 7 == 1 {
+            let value = self.counter.value(cx.now);
+            self.capture((control >> 10 & 3) as usize, value);
+        }
+    }
+
+    fn event(&mut self, user: usize, rises: bool, cx: &mut Context<'_>) {
+        if self.ctrla & ENABLE == 0 {
+            return;
+        }
+        self.catch_up(cx);
+        match user - self.instance().user {
+            n @ (0 | 1) => self.input(n, rises ^ (self.evctrl >> (12 + n) & 1 != 0), cx),
+            n => {
+                let n = n - 2;
+                if n < 2 && self.fctrl[n] & 3 != 0 {
+                    self.fault(n, rises, cx);
+                } else if rises && self.evctrl >> (16 + n) & 1 != 0 {
+                    let value = self.counter.value(cx.now);
+                    self.capture(n, value);
+                }
+            }
+        }
+        self.configure(cx.now, cx);
+        self.look_ahead();
+    }
+
+    fn write_ctrla(&mut self, w: Write, cx: &mut Context<'_>) {
+        if w.value & SWRST != 0 {
+            *self = self.restarted(cx.now);
+            return;
+        }
+        let old = self.ctrla;
+        let value = w.onto_masked(old, 0x3F80_FF62);
+        self.ctrla = if old & ENABLE == 0 { value } else { old & !ENABLE | value & ENABLE };
+        if old & ENABLE != 0 && (value ^ old) & !ENABLE != 0 && value & ENABLE != 0 {
+            cx.violation(format!("TCC{}.CTRLA is enable-protected: {value:#x} dropped", self.n));
+        }
+        if old & ENABLE == 0 && self.ctrla & ENABLE != 0 {
+            self.stopped = matches!(self.action(0), 1 | 3) || self.action(1) == 1;
+            self.copy_buffers();
+            self.configure(cx.now, cx);
+            self.counter.restart(cx.now);
+            if cx.clocks.channel[self.instance().clock] == 0 {
+                cx.violation("TCC enabled without a generic clock");
+            }
+        }
+    }
+
+    /// A write of STATUS clears fault states whose input is gone, and discards buffers.
+    fn write_status(&mut self, value: u32) {
+        let inputs = self.faults >> 8 & 15;
+        self.faults &= !(value & (15 & !inputs) << FAULT_A);
+        if self.faults >> FAULT_A & 3 == 0 {
+            self.halted = false;
+        }
+        self.pattbuf = self.pattbuf.filter(|_| value >> 5 & 1 == 0);
+        self.perbuf = self.perbuf.filter(|_| value >> 7 & 1 == 0);
+        for (n, buffer) in self.ccbuf.iter_mut().enumerate() {
+            *buffer = buffer.filter(|_| value >> (16 + n) & 1 == 0);
+        }
+    }
+
+    fn status(&self, now: Instant) -> u32 {
+        let stop = self.stopped || self.ctrla & ENABLE == 0;
+        let valid = (16..).zip(self.ccbuf).fold(0, |bits, (n, buffer)| bits | u32::from(buffer.is_some()) << n);
+        // CMPx: the channel's value, set from the beginning of a cycle to the match.
+        let value = self.counter.value(now);
+        let compared = (0..self.instance().channels)
+            .filter(|n| !stop && !self.captures(*n) && value < u64::from(self.cc[*n] & self.max()) >> self.fraction())
+            .fold(0, |bits, n| bits | 1 << (24 + n));
+        u32::from(stop)
+            | u32::from(self.pattbuf.is_some()) << 5
+            | u32::from(self.perbuf.is_some()) << 7
+            | self.faults
+            | valid
+            | compared
+    }
+
+    fn write_register(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
+        let channels = self.instance().channels as u32;
+        let max = self.max();
+        match offset {
+            0x00 => self.write_ctrla(w, cx),
+            0x04 => self.ctrlb &= !(w.value & 0x1F),
+            0x05 => {
+                self.ctrlb |= w.value & 0x1F;
+                self.command(w.value >> 5 & 7, cx);
+            }
+            0x08 => {}
+            0x0C | 0x10 => {
+                let n = (offset as usize - 0x0C) / 4;
+                self.fctrl[n] = w.onto_masked(self.fctrl[n], 0x0FFF_FFFB);
+            }
+            0x14 => self.stored[0] = w.onto_masked(self.stored[0], 0xFFFF_0F03),
+            0x18 => self.stored[1] = w.onto(self.stored[1]),
+            0x1E => self.dbgctrl = w.value & 5,
+            0x20 => self.evctrl = w.onto_masked(self.evctrl, 0x3F3F_F7FF),
+            0x24 => self.inten &= !w.value,
+            0x28 => self.inten |= w.value & INT_MASK,
+            0x2C => self.intflag &= !w.value,
+            0x30 => self.write_status(w.value),
+            0x34 => {
+                let value = w.onto(self.counter.value(cx.now) as u32) & max;
+                self.counter.set_value(u64::from(value >> self.fraction()), cx.now);
+            }
+            0x38 => {
+                self.patt = w.onto_masked(self.patt, 0xFFFF);
+                self.shown[0] = self.patt;
+            }
+            0x3C => self.wave = w.onto_masked(self.wave, 0x0F3F_0FB7),
+            0x40 => {
+                self.per = w.onto_masked(self.per, max);
+                self.shown[1] = self.per;
+            }
+            0x44..0x5C if (offset - 0x44) / 4 < channels => {
+                let n = (offset as usize - 0x44) / 4;
+                self.cc[n] = w.onto_masked(self.cc[n], max);
+                self.shown[2 + n] = self.cc[n];
+            }
+            0x64 => {
+                self.shown[0] = w.onto_masked(self.shown[0], 0xFFFF);
+                self.pattbuf = Some(self.shown[0]);
+            }
+            0x6C => {
+                self.shown[1] = w.onto_masked(self.shown[1], max);
+                self.perbuf = Some(self.shown[1]);
+            }
+            0x70..0x88 if (offset - 0x70) / 4 < channels => {
+                let n = (offset as usize - 0x70) / 4;
+                self.shown[2 + n] = w.onto_masked(self.shown[2 + n], max);
+                self.ccbuf[n] = Some(self.shown[2 + n]);
+            }
+            _ => {
+                cx.unmodelled(offset, true);
+            }
+        }
+        if self.ctrla & ENABLE == 0 && self.ctrlb & LUPD == 0 {
+            self.copy_buffers();
+        }
+        self.configure(cx.now, cx);
+    }
+}
+
+impl Peripheral for Tcc {
+    fn width(&self, offset: u32) -> Size {
+        match offset {
+            0x04..0x08 | 0x1C..0x20 => Size::Byte,
+            0x38..0x3C | 0x64..0x68 => Size::Half,
+            _ => Size::Word,
+        }
+    }
+
+    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
+        self.advance(cx);
+        let channels = self.instance().channels as u32;
+        match offset {
+            0x00 => self.ctrla,
+            0x04 | 0x05 => self.ctrlb,
+            0x08 => 0,
+            0x0C => self.fctrl[0],
+            0x10 => self.fctrl[1],
+            0x14 => self.stored[0],
+            0x18 => self.stored[1],
+            0x1E => self.dbgctrl,
+            0x20 => self.evctrl,
+            0x24 | 0x28 => self.inten,
+            0x2C => self.intflag,
+            0x30 => self.status(cx.now),
+            0x34 => (self.counter.value(cx.now) as u32) << self.fraction(),
+            0x38 => self.patt,
+            0x3C => self.wave,
+            0x40 => self.per,
+            0x44..0x5C if (offset - 0x44) / 4 < channels => {
+                let n = (offset as usize - 0x44) / 4;
+                if self.captures(n) {
+                    self.intflag &= !(MC0 << n);
+                    self.requests &= !(MC0 << n);
+                }
+                self.cc[n]
+            }
+            0x64 => self.shown[0],
+            0x6C => self.shown[1],
+            0x70..0x88 if (offset - 0x70) / 4 < channels => self.shown[2 + (offset as usize - 0x70) / 4],
+            // Registers of channels that this instance does not have.
+            0x44..0x5C | 0x70..0x88 => 0,
+            _ => cx.unmodelled(offset, false),
+        }
+    }
+
+    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
+        self.catch_up(cx);
+        let channels = self.instance().channels as u32;
+        let missing = match offset {
+            0x44..0x5C => (offset - 0x44) / 4 >= channels,
+            0x70..0x88 => (offset - 0x70) / 4 >= channels,
+            _ => false,
+        };
+        if !missing {
+            self.write_register(offset, w, cx);
+        }
+        self.look_ahead();
+    }
+
+    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
+        *self = self.restarted(cx.now);
+    }
+
+    fn next_event(&self) -> Instant {
+        self.event_due
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if cx.now >= self.due {
+            self.catch_up(cx);
+            self.look_ahead();
+        }
+    }
+
+    fn irqs(&self) -> u64 {
+        let pending = self.inten & self.intflag;
+        u64::from(u32::from(pending & 0xFFFF != 0) | (pending >> 16) << 1)
+    }
+
+    fn dma_requests(&self) -> u128 {
+        u128::from(self.requests & OVF | (self.requests >> 16) << 1) << self.instance().trigger
+    }
+
+    fn dma_served(&mut self, source: u32) {
+        match source - self.instance().trigger {
+            0 => self.requests &= !OVF,
+            n if !self.captures(n as usize - 1) => self.requests &= !(MC0 << (n - 1)),
+            _ => {}
+        }
+    }
+
+    fn set_dma_watched(&mut self, watched: bool, cx: &mut Context<'_>) {
+        self.catch_up(cx);
+        self.watched = watched;
+        self.requests = 0;
+        self.look_ahead();
+    }
+
+    fn event_in(&mut self, user: usize, cx: &mut Context<'_>) {
+        self.event(user, true, cx);
+    }
+
+    fn event_level(&mut self, user: usize, level: bool, cx: &mut Context<'_>) {
+        self.event(user, level, cx);
+    }
+
+    fn clocks_changed(&mut self, cx: &mut Context<'_>) {
+        self.catch_up(cx);
+        self.configure(cx.now, cx);
+        self.look_ahead();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rig::Rig;
+
+    /// TCC0 at 1 MHz with a period of 100 steps and channel 1 at 30, enabled.
+    fn tcc(wave: u32, configure: &[(u32, u32)]) -> (Tcc, Rig) {
+        let (mut tcc, mut rig) = (Tcc::new(0), Rig::new());
+        rig.clocks.channel[25] = 1_000_000;
+        for (offset, value) in [(0x3C, wave), (0x40, 99), (0x48, 30)].iter().chain(configure) {
+            tcc.write(*offset, Write::full(*value), &mut rig.cx(0));
+        }
+        let ctrla = tcc.ctrla;
+        tcc.write(0x00, Write::full(ctrla | ENABLE), &mut rig.cx(0));
+        (tcc, rig)
+    }
+
+    #[test]
+    fn single_slope_pwm_overflows_after_per_and_matches_between() {
+        // 49.6.2.5.3: NPWM.
+        let (mut tcc, mut rig) = tcc(2, &[(0x28, OVF | MC0 << 1)]);
+        assert_eq!(tcc.next_event(), Instant::from_nanos(30_000));
+        assert_eq!(tcc.read(0x30, &mut rig.cx(29_000)) >> 25 & 1, 1, "CMP1 before the match");
+        tcc.advance(&mut rig.cx(30_000));
+        assert_eq!((tcc.irqs(), tcc.read(0x30, &mut rig.cx(31_000)) >> 25 & 1), (1 << 2, 0));
+        assert_eq!(tcc.next_event(), Instant::from_nanos(100_000));
+        tcc.advance(&mut rig.cx(100_000));
+        assert_eq!(tcc.irqs(), 5);
+    }
+
+    #[test]
+    fn dual_slopes_overflow_where_their_mode_says() {
+        // 49.6.2.5.4: DSBOTTOM at the bottom, DSBOTH at both ends, DSTOP at the top. A slope has 99 steps.
+        for (wave, first, second) in [(5, 198_000, 396_000), (6, 99_000, 198_000), (7, 99_000, 297_000)] {
+            let (mut tcc, mut rig) = tcc(wave, &[(0x28, OVF)]);
+            assert_eq!(tcc.next_event().as_nanos(), first, "{wave}");
+            tcc.advance(&mut rig.cx(first));
+            tcc.write(0x2C, Write::full(OVF), &mut rig.cx(first));
+            assert_eq!(tcc.next_event().as_nanos(), second, "{wave}");
+        }
+    }
+
+    #[test]
+    fn buffers_wait_for_the_update_and_for_the_lock() {
+        let (mut tcc, mut rig) = tcc(2, &[]);
+        tcc.write(0x70, Write::full(77), &mut rig.cx(1_000));
+        tcc.write(0x6C, Write::full(49), &mut rig.cx(1_000));
+        assert_eq!(tcc.read(0x30, &mut rig.cx(2_000)) & 0x1_0080, 0x1_0080);
+        assert_eq!((tcc.read(0x44, &mut rig.cx(99_000)), tcc.read(0x44, &mut rig.cx(100_000))), (0, 77));
+        assert_eq!(tcc.read(0x34, &mut rig.cx(155_000)), 5, "the period is 50 now");
+        tcc.write(0x05, Write::full(LUPD), &mut rig.cx(155_000));
+        tcc.write(0x70, Write::full(5), &mut rig.cx(155_000));
+        assert_eq!(tcc.read(0x44, &mut rig.cx(355_000)), 77);
+    }
+
+    #[test]
+    fn faults_halt_and_stop() {
+        // 49.6.3.5: fault A from match event 0 halts by hardware; 49.6.3.6: event 0 is a non-recoverable fault.
+        let (mut tcc, mut rig) = tcc(2, &[(0x0C, 1 | 1 << 8), (0x20, 1 << 14 | 7)]);
+        tcc.event_level(19, true, &mut rig.cx(10_000));
+        assert_eq!(tcc.read(0x34, &mut rig.cx(15_000)), 10);
+        assert_eq!(tcc.read(0x2C, &mut rig.cx(15_000)), 1 << FAULT_A);
+        tcc.event_level(19, false, &mut rig.cx(20_000));
+        assert_eq!(tcc.read(0x34, &mut rig.cx(25_000)), 15);
+        tcc.event_in(17, &mut rig.cx(30_000));
+        assert_eq!(tcc.read(0x30, &mut rig.cx(30_000)) & (1 << FAULT_0 | 1), 1 << FAULT_0 | 1);
+    }
+
+    #[test]
+    fn a_smaller_instance_has_fewer_channels_and_bits() {
+        let (mut tcc, mut rig) = (Tcc::new(4), Rig::new());
+        tcc.write(0x4C, Write::full(7), &mut rig.cx(0));
+        tcc.write(0x44, Write::full(0x1_2345), &mut rig.cx(0));
+        assert_eq!((tcc.read(0x4C, &mut rig.cx(0)), tcc.read(0x44, &mut rig.cx(0))), (0, 0x2345));
+    }
+
+    #[test]
+    fn overflow_asks_for_dma_each_time_while_somebody_listens() {
+        let (mut tcc, mut rig) = tcc(2, &[]);
+        assert_eq!(tcc.next_event(), Instant::NEVER, "idle");
+        tcc.set_dma_watched(true, &mut rig.cx(0));
+        tcc.advance(&mut rig.cx(100_000));
+        assert_eq!(tcc.dma_requests(), 0x7F << 22, "the channels at 0 match too");
+        tcc.dma_served(22);
+        assert_eq!(tcc.dma_requests(), 0x3F << 23);
+        tcc.advance(&mut rig.cx(200_000));
+        assert_eq!(tcc.dma_requests() >> 22 & 1, 1);
+    }
+}
