@@ -33,20 +33,7 @@ const MC0: u32 = 1 << 16;
 const INT_MASK: u32 = 0x3F_FC0F;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger {
-    stored: &[
-        "WEXCTRL",
-        "DRVCTRL",
-        "DBGCTRL",
-        "PATT",
-        "PATTBUF",
-        "PER_DITH*",
-        "PERBUF_DITH*",
-        "CC_DITH*",
-        "CCBUF_DITH*",
-    ],
-    absent: &[],
-};
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["WEXCTRL", "DRVCTRL", "DBGCTRL", "PATT", "PATTBUF"], absent: &[] };
 
 /// What differs between the instances: channels, bits, generic clock channel, first event generator, first event user,
 /// first DMA trigger source.
