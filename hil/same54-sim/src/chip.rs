@@ -409,6 +409,13 @@ impl Chip {
                 self.settle(Id::Pac);
             }
         }
+        if id == Id::Gmac
+            && let Some(level) = self.parts.gmac.take_phy_interrupt()
+        {
+            // PD12 is the PHY's interrupt.
+            self.parts.port.drive(3, 12, Some(level));
+            self.with(Id::Eic, |parts, _| parts.eic.look(&parts.port));
+        }
         let changed = irqs ^ self.irqs[slot];
         if changed != 0 {
             self.irqs[slot] = irqs;
@@ -511,6 +518,7 @@ impl Chip {
     /// The far end of the Ethernet cable may have been changed from outside.
     pub(crate) fn look_at_link(&mut self) {
         self.shared.signals.link_moved = true;
+        self.with(Id::Gmac, |parts, cx| parts.gmac.look_at_link(cx));
     }
 
     /// All blocks go through a reset.
@@ -578,7 +586,7 @@ impl Chip {
         self.with(Id::Eic, |parts, _| parts.eic.look(&parts.port));
         // PC21 is the PHY's reset, pulled up on the board.
         let phy_reset = self.parts.port.output(2, 21) == Some(false);
-        self.with(Id::Gmac, |parts, _| parts.gmac.set_phy_reset(phy_reset));
+        self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
         let now = self.now();
         let Parts { port, sercom, .. } = &mut self.parts;
         if port.take_remultiplexed() {

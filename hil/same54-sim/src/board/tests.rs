@@ -6,6 +6,7 @@ use sim_base::Instant;
 use super::{Board, BoardConfig, RunStop};
 use crate::{EventKind, ResetCause};
 
+mod ethernet;
 mod power;
 mod snapshot;
 

@@ -18,10 +18,12 @@ pub(super) enum Verdict {
     BadUdp,
 }
 
-/// A frame's verdict, and whether it is SNAP encoded.
-pub(super) fn verify(frame: &[u8]) -> (Verdict, bool) {
-    let Ok(layout) = Layout::parse(frame) else { return (Verdict::Unchecked, false) };
-    (judge(&layout, frame), layout.snap)
+/// A frame's verdict, and whether it is SNAP encoded (with a VLAN tag whose CFI bit is set it does not count as such).
+/// `outer` is the type of the first tag in stacked VLAN mode.
+pub(super) fn verify(frame: &[u8], outer: Option<u16>) -> (Verdict, bool) {
+    let is_snap = Encapsulation::parse(frame, outer).is_ok_and(|encapsulation| encapsulation.snap);
+    let verdict = Layout::parse(frame, outer).map_or(Verdict::Unchecked, |layout| judge(&layout, frame));
+    (verdict, is_snap)
 }
 
 fn judge(layout: &Layout, frame: &[u8]) -> Verdict {
@@ -48,8 +50,8 @@ fn judge(layout: &Layout, frame: &[u8]) -> Verdict {
 }
 
 /// Writes the checksums into a frame to be sent. Returns the descriptor's code (table 24-3, bits 22:20), 0 for success.
-pub(super) fn generate(frame: &mut [u8]) -> u32 {
-    let layout = match Layout::parse(frame) {
+pub(super) fn generate(frame: &mut [u8], outer: Option<u16>) -> u32 {
+    let layout = match Layout::parse(frame, outer) {
         Ok(layout) => layout,
         Err(code) => return code,
     };
@@ -74,9 +76,46 @@ pub(super) fn generate(frame: &mut [u8]) -> u32 {
     0
 }
 
+/// What is around the network layer's packet. Errors are the transmitter's codes for the descriptor.
+struct Encapsulation {
+    vlan: bool,
+    snap: bool,
+    ethertype: u16,
+    /// Offset of what is inside.
+    payload: usize,
+}
+
+impl Encapsulation {
+    fn parse(frame: &[u8], outer: Option<u16>) -> Result<Self, u32> {
+        let half = |at: usize| frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        let mut at = 12;
+        let mut ethertype = half(at).ok_or(4_u32)?;
+        let most_tags = if outer.is_some() { 2 } else { 1 };
+        let mut tags = 0;
+        while tags < most_tags && (ethertype == ETHERTYPE_VLAN || tags == 0 && Some(ethertype) == outer) {
+            let cfi = half(at + 2).ok_or(1_u32)? & 0x1000 != 0;
+            if cfi {
+                return Err(1);
+            }
+            at += 4;
+            tags += 1;
+            ethertype = half(at).ok_or(1_u32)?;
+        }
+        // RFC 1042: LLC AA-AA-03, organisation 00-00-00, then the type.
+        let snap = ethertype <= 1500 && frame.get(at + 2..at + 4) == Some(&[0xAA, 0xAA]);
+        if snap {
+            if frame.get(at + 4..at + 8) != Some(&[3, 0, 0, 0]) {
+                return Err(2);
+            }
+            at += 8;
+            ethertype = half(at).ok_or(2_u32)?;
+        }
+        Ok(Self { vlan: tags != 0, snap, ethertype, payload: at + 2 })
+    }
+}
+
 /// Where things are in an IP frame.
 struct Layout {
-    snap: bool,
     v6: bool,
     fragment: bool,
     protocol: u8,
@@ -88,35 +127,17 @@ struct Layout {
 
 impl Layout {
     /// The error is the transmitter's code for the descriptor.
-    fn parse(frame: &[u8]) -> Result<Self, u32> {
-        let half = |at: usize| frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
-        let mut at = 12;
-        if half(at) == Some(ETHERTYPE_VLAN) {
-            let cfi = half(at + 2).ok_or(1_u32)? & 0x1000 != 0;
-            if cfi {
-                return Err(1);
-            }
-            at += 4;
-        }
-        let mut ethertype = half(at).ok_or(4_u32)?;
-        let snap = ethertype <= 1500;
-        if snap {
-            // RFC 1042: LLC AA-AA-03, organisation 00-00-00, then the type.
-            if frame.get(at + 2..at + 8) != Some(&[0xAA, 0xAA, 3, 0, 0, 0]) {
-                return Err(4);
-            }
-            at += 8;
-            ethertype = half(at).ok_or(2_u32)?;
-        }
-        let ip = at + 2;
+    fn parse(frame: &[u8], outer: Option<u16>) -> Result<Self, u32> {
+        let Encapsulation { vlan, snap, ethertype, payload } = Encapsulation::parse(frame, outer)?;
         match ethertype {
-            ETHERTYPE_IPV4 => Self::ipv4(frame, ip, snap).ok_or(3),
-            ETHERTYPE_IPV6 => Self::ipv6(frame, ip, snap).ok_or(3),
+            ETHERTYPE_IPV4 => Self::ipv4(frame, payload).ok_or(3),
+            ETHERTYPE_IPV6 => Self::ipv6(frame, payload).ok_or(3),
+            _ if vlan || snap => Err(3),
             _ => Err(4),
         }
     }
 
-    fn ipv4(frame: &[u8], ip: usize, snap: bool) -> Option<Self> {
+    fn ipv4(frame: &[u8], ip: usize) -> Option<Self> {
         let header: &[u8; 20] = frame.get(ip..)?.first_chunk()?;
         let header_len = usize::from(header[0] & 0xF) * 4;
         let end = ip + usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -126,18 +147,18 @@ impl Layout {
         }
         // More fragments, or an offset.
         let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3FFF != 0;
-        Some(Self { snap, v6: false, fragment, protocol: header[9], ip, transport, end })
+        Some(Self { v6: false, fragment, protocol: header[9], ip, transport, end })
     }
 
     /// Extension headers are not followed: the packet then counts as neither TCP nor UDP.
-    fn ipv6(frame: &[u8], ip: usize, snap: bool) -> Option<Self> {
+    fn ipv6(frame: &[u8], ip: usize) -> Option<Self> {
         let header: &[u8; 40] = frame.get(ip..)?.first_chunk()?;
         let transport = ip + 40;
         let end = transport + usize::from(u16::from_be_bytes([header[4], header[5]]));
         if header[0] >> 4 != 6 || end > frame.len() {
             return None;
         }
-        Some(Self { snap, v6: true, fragment: false, protocol: header[6], ip, transport, end })
+        Some(Self { v6: true, fragment: false, protocol: header[6], ip, transport, end })
     }
 
     /// Offset of the TCP or UDP checksum.
@@ -191,15 +212,15 @@ mod tests {
     #[test]
     fn generated_checksums_verify_and_a_flipped_bit_does_not() {
         let mut frame = udp();
-        assert_eq!(generate(&mut frame), 0);
-        assert_eq!(verify(&frame), (Verdict::Udp, false));
+        assert_eq!(generate(&mut frame, None), 0);
+        assert_eq!(verify(&frame, None), (Verdict::Udp, false));
         for (byte, expected) in [(22, Verdict::BadIp), (42, Verdict::BadUdp)] {
             frame[byte] ^= 0x10;
-            assert_eq!(verify(&frame).0, expected, "byte {byte}");
+            assert_eq!(verify(&frame, None).0, expected, "byte {byte}");
             frame[byte] ^= 0x10;
         }
         frame[59] ^= 1;
-        assert_eq!(verify(&frame).0, Verdict::Udp, "padding does not count");
+        assert_eq!(verify(&frame, None).0, Verdict::Udp, "padding does not count");
     }
 
     #[test]
@@ -210,7 +231,7 @@ mod tests {
         frame[14..34].copy_from_slice(&[
             0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0, 0, 0xC0, 0xA8, 0, 1, 0xC0, 0xA8, 0, 0xC7,
         ]);
-        assert_eq!(generate(&mut frame), 0);
+        assert_eq!(generate(&mut frame, None), 0);
         assert_eq!(frame[24..26], [0xB8, 0x61]);
     }
 
@@ -219,15 +240,80 @@ mod tests {
         let mut arp = vec![0; 60];
         arp[12..14].copy_from_slice(&[8, 6]);
         let before = arp.clone();
-        assert_eq!((generate(&mut arp), &arp), (4, &before));
-        assert_eq!(verify(&arp), (Verdict::Unchecked, false));
+        assert_eq!((generate(&mut arp, None), &arp), (4, &before));
+        assert_eq!(verify(&arp, None), (Verdict::Unchecked, false));
     }
 
     #[test]
     fn icmp_gets_an_ip_checksum_only() {
         let mut frame = udp();
         frame[23] = 1;
-        assert_eq!(generate(&mut frame), 6);
-        assert_eq!(verify(&frame).0, Verdict::Ip);
+        assert_eq!(generate(&mut frame, None), 6);
+        assert_eq!(verify(&frame, None).0, Verdict::Ip);
+    }
+
+    /// With tags of the given types behind the addresses.
+    fn tagged(frame: &[u8], tags: &[[u8; 4]]) -> Vec<u8> {
+        [&frame[..12], &tags.concat(), &frame[12..]].concat()
+    }
+
+    #[test]
+    fn tags_are_seen_through_as_far_as_the_mode_goes() {
+        let vlan = [0x81, 0, 0, 5];
+        let outer = [0x88, 0xA8, 0, 9];
+        let mut one = tagged(&udp(), &[vlan]);
+        assert_eq!(generate(&mut one, None), 0);
+        assert_eq!(verify(&one, None).0, Verdict::Udp);
+        let two = tagged(&one, &[outer]);
+        assert_eq!(verify(&two, None).0, Verdict::Unchecked);
+        assert_eq!(verify(&two, Some(0x88A8)).0, Verdict::Udp);
+        assert_eq!(verify(&tagged(&one, &[vlan]), Some(0x88A8)).0, Verdict::Udp);
+        let mut cfi = tagged(&udp(), &[[0x81, 0, 0x10, 5]]);
+        assert_eq!((generate(&mut cfi, None), verify(&cfi, None).0), (1, Verdict::Unchecked));
+    }
+
+    #[test]
+    fn reasons_for_no_checksum_are_those_of_table_24_3() {
+        let code = |mut frame: Vec<u8>| generate(&mut frame, None);
+        let mut arp = udp();
+        arp[12..14].copy_from_slice(&[8, 6]);
+        assert_eq!(code(tagged(&arp, &[[0x81, 0, 0, 5]])), 3, "a VLAN frame, but not IP");
+        assert_eq!(code(tagged(&udp(), &[[0x81, 0, 0, 5]])[..16].to_vec()), 1, "ends in the tag");
+        let snap = |rest: &[u8]| [&udp()[..12], &[0, 60, 0xAA, 0xAA], rest].concat();
+        assert_eq!(code(snap(&[3, 0, 0, 1, 8, 0])), 2, "another organisation");
+        assert_eq!(code(snap(&[3, 0, 0, 0, 8, 6, 0, 0])), 3, "SNAP, but not IP");
+        let mut long = udp();
+        long[17] = 100;
+        assert_eq!(code(long), 3, "longer than the frame");
+        let mut fragment = udp();
+        fragment[20] = 0x20;
+        assert_eq!(code(fragment.clone()), 5);
+        generate(&mut fragment, None);
+        assert_eq!(verify(&fragment, None).0, Verdict::Ip, "its IP checksum is made nevertheless");
+        let mut short = udp();
+        short[17] = 26;
+        assert_eq!(code(short), 7, "no room for the field");
+    }
+
+    #[test]
+    fn ipv6_has_a_transport_checksum_only() {
+        let mut frame = vec![0; 12];
+        frame.extend([0x86, 0xDD, 0x60, 0, 0, 0, 0, 22, 6, 64]);
+        frame.extend([0xFE, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].repeat(2));
+        frame.extend([0, 80, 0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0, b'h', b'i']);
+        assert_eq!(generate(&mut frame, None), 0);
+        assert_eq!(verify(&frame, None).0, Verdict::Tcp);
+        frame[74] ^= 1;
+        assert_eq!(verify(&frame, None).0, Verdict::BadTcp);
+        frame[20] = 0;
+        assert_eq!((generate(&mut frame, None), verify(&frame, None).0), (6, Verdict::Unchecked));
+    }
+
+    #[test]
+    fn datagram_without_a_checksum_is_not_checked() {
+        let mut frame = udp();
+        generate(&mut frame, None);
+        frame[40..42].fill(0);
+        assert_eq!(verify(&frame, None).0, Verdict::Ip);
     }
 }

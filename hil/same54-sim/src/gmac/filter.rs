@@ -1,10 +1,17 @@
-//! Which frames the receiver takes (datasheet 24.6.7 to 24.6.12).
+//! Which frames the receiver takes (datasheet 24.6.7 to 24.6.12, 24.9.24, 24.9.27 to 24.9.29).
+//!
+//! Assumed: behind a VLAN tag or a SNAP header the type registers look at the type there (the datasheet speaks of bytes
+//! 13 and 14 for frames with neither); a frame with one tag only is told as tagged in stacked VLAN mode too. 24.6.11 and
+//! 24.9.2 differ on NCFGR.DCPF; here, as 24.9.2 says, a pause frame that matches a specific address is copied.
 
 use super::Gmac;
-use super::regs::{ncfgr, rxd};
+use super::regs::{SVLAN, ncfgr, rxd};
 
-/// Multicast address of MAC control frames.
-const PAUSE_ADDRESS: [u8; 6] = [0x01, 0x80, 0xC2, 0, 0, 0x01];
+const TYPE_VLAN: u16 = 0x8100;
+/// Up to here bytes 13 and 14 are a length.
+const MAX_LENGTH: u16 = 1500;
+/// RFC 1042: LLC AA-AA-03, organisation 00-00-00.
+const SNAP: [u8; 6] = [0xAA, 0xAA, 3, 0, 0, 0];
 
 /// One specific address: bottom and top register, active once the top has been written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +19,13 @@ pub(super) struct SpecificAddress {
     pub bottom: u32,
     pub top: u32,
     pub active: bool,
+}
+
+/// VLAN tags of a frame.
+struct Tags {
+    count: usize,
+    /// Tag control information for the descriptor.
+    reported: Option<u16>,
 }
 
 impl SpecificAddress {
@@ -24,14 +38,14 @@ impl SpecificAddress {
 
 impl Gmac {
     /// The descriptor's match bits for a frame that is to be copied; `None` for one that is not.
-    pub(super) fn filter(&self, frame: &[u8]) -> Option<u32> {
+    pub(super) fn filter(&self, frame: &[u8], is_control: bool) -> Option<u32> {
         let destination: [u8; 6] = *frame.first_chunk()?;
-        let ethertype = u16::from_be_bytes([frame[12], frame[13]]);
-        let vlan = ethertype == 0x8100;
-        if self.ncfgr & ncfgr::DNVLAN != 0 && !vlan {
+        let tags = self.tags(frame);
+        if self.ncfgr & ncfgr::DNVLAN != 0 && tags.count == 0 {
             return None;
         }
-        if self.ncfgr & ncfgr::DCPF != 0 && is_pause(frame) {
+        let specific = self.specific_match(destination, 4);
+        if self.ncfgr & ncfgr::DCPF != 0 && is_control && specific.is_none() {
             return None;
         }
 
@@ -46,18 +60,17 @@ impl Gmac {
             status |= if destination[0] & 1 != 0 { rxd::MULTICAST_HASH } else { rxd::UNICAST_HASH };
             matched = true;
         }
-        if let Some(index) = self.specific_match(destination) {
+        if let Some(index) = specific {
             status |= rxd::SPECIFIC | index << rxd::SPECIFIC_SHIFT;
             matched = true;
         }
-        if let Some(index) = self.type_match(ethertype) {
+        if let Some(index) = self.type_match(frame, tags.count) {
             if self.ncfgr & ncfgr::RXCOEN == 0 {
                 status |= rxd::TYPE_ID | index << rxd::TYPE_ID_SHIFT;
             }
             matched = true;
         }
-        if vlan {
-            let tag = u16::from_be_bytes([*frame.get(14)?, *frame.get(15)?]);
+        if let Some(tag) = tags.reported {
             status |= rxd::VLAN | u32::from(tag >> 13) << rxd::PRIORITY_SHIFT;
             if tag & 0xFFF == 0 {
                 status |= rxd::PRIORITY;
@@ -69,10 +82,28 @@ impl Gmac {
         matched.then_some(status)
     }
 
-    fn specific_match(&self, destination: [u8; 6]) -> Option<u32> {
+    /// SVLAN.VLAN_TYPE in stacked VLAN mode.
+    pub(super) fn outer_vlan_type(&self) -> Option<u16> {
+        let svlan = self.stored(SVLAN);
+        (svlan >> 31 != 0).then_some(svlan as u16)
+    }
+
+    fn tags(&self, frame: &[u8]) -> Tags {
+        let half = |at: usize| frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        let stacked = self.outer_vlan_type();
+        let Some(first) = half(12).filter(|&kind| kind == TYPE_VLAN || Some(kind) == stacked) else {
+            return Tags { count: 0, reported: None };
+        };
+        if stacked.is_some() && half(16) == Some(TYPE_VLAN) {
+            return Tags { count: 2, reported: half(18) };
+        }
+        Tags { count: 1, reported: half(14).filter(|_| first == TYPE_VLAN) }
+    }
+
+    /// Which of the first `count` specific addresses matches: the highest number is the one that is indicated.
+    pub(super) fn specific_match(&self, destination: [u8; 6], count: u32) -> Option<u32> {
         let mask = SpecificAddress { bottom: self.samb1, top: self.samt1, active: true }.bytes();
-        // The highest number is the one that is indicated.
-        (0..4_u32).rev().find(|&index| {
+        (0..count).rev().find(|&index| {
             let address = self.specific[index as usize];
             let bytes = address.bytes();
             address.active
@@ -83,14 +114,20 @@ impl Gmac {
         })
     }
 
-    fn type_match(&self, ethertype: u16) -> Option<u32> {
+    fn type_match(&self, frame: &[u8], tags: usize) -> Option<u32> {
+        let at = 12 + 4 * tags;
+        let half = |at: usize| frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        let mut ethertype = half(at)?;
+        if ethertype <= MAX_LENGTH && frame.get(at + 2..at + 8) == Some(&SNAP) {
+            ethertype = half(at + 8)?;
+        }
         (0..4_u32).rev().find(|&index| {
             let register = self.tidm[index as usize];
             register >> 31 != 0 && register as u16 == ethertype
         })
     }
 
-    fn hash_matches(&self, destination: [u8; 6]) -> bool {
+    pub(super) fn hash_matches(&self, destination: [u8; 6]) -> bool {
         let enable = if destination[0] & 1 != 0 { ncfgr::MTIHEN } else { ncfgr::UNIHEN };
         let table = u64::from(self.hrt) << 32 | u64::from(self.hrb);
         self.ncfgr & enable != 0 && table >> hash_index(destination) & 1 != 0
@@ -102,21 +139,6 @@ fn hash_index(destination: [u8; 6]) -> u32 {
     let [a, b, c, d, e, f] = destination;
     let address = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
     (0..8).fold(0, |index, part| index ^ (address >> (6 * part) & 0x3F) as u32)
-}
-
-/// An 802.3 pause frame (24.6.16).
-pub(super) fn is_pause(frame: &[u8]) -> bool {
-    frame[..6] == PAUSE_ADDRESS && frame[12..14] == [0x88, 0x08] && frame[14..16] == [0x00, 0x01]
-}
-
-/// Destination, type and opcode of a pause frame from `source`.
-pub(super) fn pause_frame(source: [u8; 6], quantum: u16) -> Vec<u8> {
-    let mut frame = PAUSE_ADDRESS.to_vec();
-    frame.extend(source);
-    frame.extend([0x88, 0x08, 0x00, 0x01]);
-    frame.extend(quantum.to_be_bytes());
-    frame.resize(60, 0);
-    frame
 }
 
 #[cfg(test)]

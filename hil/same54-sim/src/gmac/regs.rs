@@ -52,8 +52,9 @@ pub(super) const TI: u32 = 0x1DC;
 /// First and last of the registers that capture PTP events, seconds low and nanoseconds.
 pub(super) const EFTSL: u32 = 0x1E0;
 pub(super) const PEFRN: u32 = 0x1FC;
-/// First and last of the low-power-idle counters.
 pub(super) const RLPITR: u32 = 0x270;
+pub(super) const RLPITI: u32 = 0x274;
+pub(super) const TLPITR: u32 = 0x278;
 pub(super) const TLPITI: u32 = 0x27C;
 
 /// Bits of NCR.
@@ -65,13 +66,18 @@ pub(super) mod ncr {
     pub const CLRSTAT: u32 = 1 << 5;
     pub const INCSTAT: u32 = 1 << 6;
     pub const WESTAT: u32 = 1 << 7;
+    pub const BP: u32 = 1 << 8;
     pub const TSTART: u32 = 1 << 9;
     pub const THALT: u32 = 1 << 10;
     pub const TXPF: u32 = 1 << 11;
     pub const TXZQPF: u32 = 1 << 12;
+    pub const SRTSM: u32 = 1 << 15;
+    pub const ENPBPR: u32 = 1 << 16;
+    pub const TXPBPF: u32 = 1 << 17;
     pub const FNP: u32 = 1 << 18;
+    pub const LPI: u32 = 1 << 19;
     /// Bits that start something and read as zero.
-    pub const STROBES: u32 = CLRSTAT | INCSTAT | TSTART | THALT | TXPF | TXZQPF | 1 << 17 | FNP;
+    pub const STROBES: u32 = CLRSTAT | INCSTAT | TSTART | THALT | TXPF | TXZQPF | TXPBPF | FNP;
     pub const ALL: u32 = 0x000F_9FFE;
 }
 
@@ -86,6 +92,7 @@ pub(super) mod ncfgr {
     pub const MTIHEN: u32 = 1 << 6;
     pub const UNIHEN: u32 = 1 << 7;
     pub const MAXFS: u32 = 1 << 8;
+    pub const RTY: u32 = 1 << 12;
     pub const PEN: u32 = 1 << 13;
     pub const RXBUFO_SHIFT: u32 = 14;
     pub const LFERD: u32 = 1 << 16;
@@ -94,6 +101,7 @@ pub(super) mod ncfgr {
     pub const DCPF: u32 = 1 << 23;
     pub const RXCOEN: u32 = 1 << 24;
     pub const IRXFCS: u32 = 1 << 26;
+    pub const IPGSEN: u32 = 1 << 28;
     pub const RESET: u32 = 0x0008_0000;
     pub const ALL: u32 = 0x77FF_F1FF;
 }
@@ -106,13 +114,15 @@ pub(super) mod nsr {
 
 /// Bits of DCFGR.
 pub(super) mod dcfgr {
+    /// Descriptors lie big-endian in memory.
+    pub const ESMA: u32 = 1 << 6;
+    /// Packet data lie big-endian in memory.
+    pub const ESPA: u32 = 1 << 7;
     pub const RXBMS_SHIFT: u32 = 8;
     pub const TXPBMS: u32 = 1 << 10;
     pub const TXCOEN: u32 = 1 << 11;
     pub const DRBS_SHIFT: u32 = 16;
     pub const DDRP: u32 = 1 << 24;
-    /// Endian swap of descriptors and data: not modelled.
-    pub const ESMA_ESPA: u32 = 1 << 6 | 1 << 7;
     pub const RESET: u32 = 0x0002_0704;
     pub const ALL: u32 = 0x01FF_0FDF;
 }
@@ -120,9 +130,12 @@ pub(super) mod dcfgr {
 /// Bits of TSR.
 pub(super) mod tsr {
     pub const UBR: u32 = 1 << 0;
+    pub const COL: u32 = 1 << 1;
+    pub const RLE: u32 = 1 << 2;
     pub const TXGO: u32 = 1 << 3;
     pub const TFC: u32 = 1 << 4;
     pub const TXCOMP: u32 = 1 << 5;
+    pub const UND: u32 = 1 << 6;
     pub const HRESP: u32 = 1 << 8;
 }
 
@@ -140,6 +153,8 @@ pub(super) mod int {
     pub const RCOMP: u32 = 1 << 1;
     pub const RXUBR: u32 = 1 << 2;
     pub const TXUBR: u32 = 1 << 3;
+    pub const TUR: u32 = 1 << 4;
+    pub const RLEX: u32 = 1 << 5;
     pub const TFC: u32 = 1 << 6;
     pub const TCOMP: u32 = 1 << 7;
     pub const ROVR: u32 = 1 << 10;
@@ -147,6 +162,19 @@ pub(super) mod int {
     pub const PFNZ: u32 = 1 << 12;
     pub const PTZ: u32 = 1 << 13;
     pub const PFTR: u32 = 1 << 14;
+    pub const DRQFR: u32 = 1 << 18;
+    pub const SFR: u32 = 1 << 19;
+    pub const DRQFT: u32 = 1 << 20;
+    pub const SFT: u32 = 1 << 21;
+    pub const PDRQFR: u32 = 1 << 22;
+    pub const PDRSFR: u32 = 1 << 23;
+    pub const PDRQFT: u32 = 1 << 24;
+    pub const PDRSFT: u32 = 1 << 25;
+    pub const SRI: u32 = 1 << 26;
+    pub const WOL: u32 = 1 << 28;
+    pub const TSUCMP: u32 = 1 << 29;
+    /// Bits that ISR has.
+    pub const SOURCES: u32 = 0x3FFC_7CFF;
     /// IMR after reset: everything is masked.
     pub const ALL: u32 = 0x3FFF_FFFF;
 }
@@ -182,11 +210,30 @@ pub(super) mod rxd {
 pub(super) mod txd {
     pub const USED: u32 = 1 << 31;
     pub const WRAP: u32 = 1 << 30;
+    pub const RLE: u32 = 1 << 29;
     pub const TFC: u32 = 1 << 27;
+    pub const LATE: u32 = 1 << 26;
     pub const CHECKSUM_SHIFT: u32 = 20;
     pub const NO_CRC: u32 = 1 << 16;
     pub const LAST: u32 = 1 << 15;
     pub const LENGTH: u32 = 0x3FFF;
     /// Status bits that the controller writes.
     pub const STATUS: u32 = 0x3FF0_0000;
+}
+
+/// Bits of TPSF and RPSF.
+pub(super) mod psf {
+    /// Partial store and forward is on.
+    pub const ENABLE: u32 = 1 << 31;
+    /// Watermark in words of the packet buffer.
+    pub const WATERMARK: u32 = 0x3FF;
+}
+
+/// Bits of WOL.
+pub(super) mod wol {
+    pub const IP: u32 = 0xFFFF;
+    pub const MAG: u32 = 1 << 16;
+    pub const ARP: u32 = 1 << 17;
+    pub const SA1: u32 = 1 << 18;
+    pub const MTI: u32 = 1 << 19;
 }

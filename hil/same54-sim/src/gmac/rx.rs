@@ -1,11 +1,11 @@
-//! Receiver: checks, packet buffer, receive queue in RAM (datasheet 24.6.3.2, 24.6.5, 24.7.1).
-
-use std::time::Duration;
+//! Receiver: checks, packet buffer, receive queue in RAM (datasheet 24.6.3.2, 24.6.3.3, 24.6.3.8, 24.6.5, 24.7.1).
+//!
+//! Assumed: NCR.SRTSM stores the nanoseconds least significant byte first; with partial store and forward a frame that
+//! turns out to be bad after its watermark leaves behind the buffers that it has filled.
 
 use sim_base::Instant;
 
 use super::checksum::{self, Verdict};
-use super::filter::is_pause;
 use super::regs::*;
 use super::stats::counter;
 use super::{Gmac, RJFML};
@@ -13,13 +13,15 @@ use crate::event::EventKind;
 use crate::peripheral::Context;
 
 const FCS_LEN: usize = 4;
-const MIN_FRAME: usize = 64;
+/// Shortest frame with its FCS.
+pub(super) const MIN_FRAME: usize = 64;
 const MAX_FRAME: usize = 1518;
 const MAX_FRAME_1536: usize = 1536;
+const MAX_JUMBO: usize = 10_240;
 /// Packet buffer by DCFGR.RXBMS, bytes.
 const PACKET_BUFFER: [usize; 4] = [512, 1024, 2048, 4096];
-/// A pause quantum is 512 bit times (IEEE 802.3 annex 31B).
-const QUANTUM_BITS: u64 = 512;
+/// Status and statistics take three words of the packet buffer per frame (24.6.3.7).
+const PACKET_STATUS: usize = 12;
 
 /// A frame from the wire.
 #[derive(Clone, Debug)]
@@ -28,6 +30,12 @@ pub(super) struct Pending {
     bytes: Vec<u8>,
     /// The FCS on the wire, if it is not the right one.
     bad_fcs: Option<[u8; FCS_LEN]>,
+    /// TN as its start frame delimiter passed.
+    nanos: u32,
+    /// A pause frame.
+    is_control: bool,
+    /// Only the buffers that are full before the frame's end are written.
+    abandoned: bool,
     /// Descriptor bits that filter and checksum unit have found.
     status: u32,
 }
@@ -41,7 +49,7 @@ enum Outcome {
 impl Pending {
     /// A frame with a right FCS.
     pub fn good(bytes: Vec<u8>) -> Self {
-        Self { bytes, bad_fcs: None, status: 0 }
+        Self { bytes, bad_fcs: None, nanos: 0, is_control: false, abandoned: false, status: 0 }
     }
 
     /// A frame whose last four bytes are its FCS, right or wrong.
@@ -50,7 +58,7 @@ impl Pending {
         let fcs: [u8; FCS_LEN] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
         bytes.truncate(at);
         let bad_fcs = (fcs != fcs_of(&bytes)).then_some(fcs);
-        Self { bytes, bad_fcs, status: 0 }
+        Self { bad_fcs, ..Self::good(bytes) }
     }
 
     pub fn is_good(&self) -> bool {
@@ -67,28 +75,48 @@ impl Pending {
     }
 }
 
+/// What a frame of `len` bytes takes up in a packet buffer.
+pub(super) fn packet_buffer_use(len: usize) -> usize {
+    len.next_multiple_of(4) + PACKET_STATUS
+}
+
 impl Gmac {
     /// A frame has arrived, from the PHY or through a loopback.
     pub(super) fn receive(&mut self, mut frame: Pending, cx: &mut Context<'_>) {
-        if self.ncr & ncr::RXEN == 0 || !self.is_sound(&frame) {
+        if self.ncr & ncr::RXEN == 0 {
             return;
         }
-        if is_pause(&frame.bytes) && frame.is_good() {
-            self.stats.count(counter::PFR);
-            self.obey_pause(&frame.bytes, cx.now);
+        self.look_for_wake_up(&frame);
+        if !self.is_sound(&frame) {
+            self.abandon(frame, cx);
+            return;
         }
-        let Some(status) = self.filter(&frame.bytes) else { return };
+        let delimiter = cx.now.as_nanos().saturating_sub(self.byte_times(frame.wire_len()).as_nanos() as u64);
+        let stamp = self.tsu.stamp(Instant::from_nanos(delimiter));
+        frame.nanos = stamp.nanos;
+        if frame.is_good() {
+            self.capture(&frame.bytes, stamp, false);
+            if let Some(control) = self.control(&frame.bytes) {
+                frame.is_control = true;
+                self.obey(control, cx.now);
+            }
+        }
+        let Some(status) = self.filter(&frame.bytes, frame.is_control) else { return };
         frame.status = status;
         if self.ncfgr & ncfgr::RXCOEN != 0 && !self.verify_checksums(&mut frame) {
+            self.abandon(frame, cx);
             return;
         }
 
         let capacity = PACKET_BUFFER[(self.dcfgr >> dcfgr::RXBMS_SHIFT & 3) as usize];
-        let used: usize = self.rx_fifo.iter().map(Pending::wire_len).sum();
-        if used + frame.wire_len() > capacity {
-            self.stats.count(counter::ROE);
-            self.rsr |= rsr::RXOVR;
-            self.raise(int::ROVR);
+        let used: usize = self.rx_fifo.iter().map(|frame| packet_buffer_use(frame.wire_len())).sum();
+        // With partial store and forward the frame's beginning has left by the time that its end arrives.
+        let own = match self.receive_watermark() {
+            Some(mark) => packet_buffer_use(frame.wire_len().min(mark)),
+            None => packet_buffer_use(frame.wire_len()),
+        };
+        if used + own > capacity {
+            self.note_overrun();
         } else {
             self.rx_fifo.push_back(frame);
         }
@@ -96,30 +124,40 @@ impl Gmac {
         self.drain_packet_buffer(cx);
     }
 
-    /// FCS and length.
-    fn is_sound(&mut self, frame: &Pending) -> bool {
-        let len = frame.wire_len();
-        let longest = if self.ncfgr & ncfgr::JFRAME != 0 {
-            self.stored(RJFML) as usize
+    /// Longest frame that is accepted, with its FCS.
+    pub(super) fn longest_frame(&self) -> usize {
+        if self.ncfgr & ncfgr::JFRAME != 0 {
+            // 24.6.21: and no more than 10240.
+            (self.stored(RJFML) as usize).min(MAX_JUMBO)
         } else if self.ncfgr & ncfgr::MAXFS != 0 {
             MAX_FRAME_1536
         } else {
             MAX_FRAME
-        };
+        }
+    }
+
+    /// FCS and length (24.6.5, 24.9.72 to 24.9.76).
+    fn is_sound(&mut self, frame: &Pending) -> bool {
+        let len = frame.wire_len();
         if len < MIN_FRAME {
-            self.stats.count(counter::UFR);
+            if frame.is_good() {
+                self.stats.count(counter::UFR);
+            }
             return false;
         }
-        if len > longest {
-            self.stats.count(counter::OFR);
+        if len > self.longest_frame() {
+            self.stats.count(if frame.is_good() { counter::OFR } else { counter::JR });
             return false;
         }
-        if !frame.is_good() && self.ncfgr & ncfgr::IRXFCS == 0 {
+        if !frame.is_good() {
             self.stats.count(counter::FCSE);
-            return false;
+            if self.ncfgr & ncfgr::IRXFCS == 0 {
+                return false;
+            }
         }
         let field = usize::from(u16::from_be_bytes([frame.bytes[12], frame.bytes[13]]));
-        if self.ncfgr & ncfgr::LFERD != 0 && field < 0x600 && field > frame.bytes.len() - 14 {
+        let checked = self.ncfgr & ncfgr::LFERD != 0 && len <= MAX_FRAME;
+        if checked && field < 0x600 && field > frame.bytes.len() - 14 {
             self.stats.count(counter::LFFE);
             return false;
         }
@@ -128,7 +166,7 @@ impl Gmac {
 
     /// False if the frame is to be discarded.
     fn verify_checksums(&mut self, frame: &mut Pending) -> bool {
-        let (verdict, snap) = checksum::verify(&frame.bytes);
+        let (verdict, snap) = checksum::verify(&frame.bytes, self.outer_vlan_type());
         let code = match verdict {
             Verdict::Unchecked => 0,
             Verdict::Ip => 1,
@@ -154,23 +192,21 @@ impl Gmac {
         true
     }
 
-    fn obey_pause(&mut self, frame: &[u8], now: Instant) {
-        if self.ncfgr & ncfgr::PEN == 0 {
-            return;
+    /// Length in bytes after which a frame begins to go to memory although its end has not arrived.
+    fn receive_watermark(&self) -> Option<usize> {
+        let partial = self.stored(RPSF);
+        let on = partial & psf::ENABLE != 0 && self.is_full_duplex();
+        on.then_some((partial & psf::WATERMARK) as usize * 4)
+    }
+
+    /// A frame turned out to be bad. Full store and forward leaves no trace of it.
+    fn abandon(&mut self, frame: Pending, cx: &mut Context<'_>) {
+        let begun = self.receive_watermark().is_some_and(|mark| frame.wire_len() > mark);
+        let is_control = false;
+        if begun && self.filter(&frame.bytes, is_control).is_some() {
+            self.rx_fifo.push_back(Pending { abandoned: true, ..frame });
+            self.drain_packet_buffer(cx);
         }
-        let quanta = u64::from(u16::from_be_bytes([frame[16], frame[17]]));
-        self.raise(if quanta == 0 { int::PTZ } else { int::PFNZ });
-        self.paused_until = (quanta != 0).then(|| now + Duration::from_nanos(quanta * self.quantum_nanos()));
-    }
-
-    /// RPQ: what is left of the pause.
-    pub(super) fn pause_quanta(&self, now: Instant) -> u32 {
-        let left = self.paused_until.map_or(0, |end| end.since(now).as_nanos() as u64);
-        left.div_ceil(self.quantum_nanos()) as u32
-    }
-
-    fn quantum_nanos(&self) -> u64 {
-        QUANTUM_BITS * if self.ncfgr & ncfgr::SPD != 0 { 10 } else { 100 }
     }
 
     fn drain_packet_buffer(&mut self, cx: &mut Context<'_>) {
@@ -189,7 +225,7 @@ impl Gmac {
     }
 
     fn keeps_frames(&self) -> bool {
-        self.dcfgr & dcfgr::DDRP == 0
+        self.dcfgr & dcfgr::DDRP == 0 && self.receive_watermark().is_none()
     }
 
     fn note_no_buffer(&mut self) {
@@ -207,13 +243,17 @@ impl Gmac {
         }
         let mut data = frame.bytes.clone();
         if self.ncfgr & ncfgr::RFCS == 0 {
-            data.extend(frame.bad_fcs.unwrap_or_else(|| fcs_of(&frame.bytes)));
+            if self.ncr & ncr::SRTSM != 0 {
+                data.extend(frame.nanos.to_le_bytes());
+            } else {
+                data.extend(frame.bad_fcs.unwrap_or_else(|| fcs_of(&frame.bytes)));
+            }
         }
         let mut offset = self.ncfgr >> ncfgr::RXBUFO_SHIFT & 3;
         let mut rest = data.as_slice();
         let mut start = rxd::SOF;
         loop {
-            let Ok(word0) = cx.dma_read_word(self.rx_next) else { return self.note_bus_error() };
+            let Ok(word0) = self.load_descriptor(self.rx_next, cx) else { return self.note_bus_error() };
             if word0 & rxd::OWN != 0 {
                 if start != 0 {
                     return Outcome::NoDescriptor;
@@ -224,6 +264,9 @@ impl Gmac {
             }
             let (part, after) = rest.split_at(rest.len().min(buffer_len - offset as usize));
             rest = after;
+            if frame.abandoned && rest.is_empty() {
+                return Outcome::Done; // the buffer that is being written is recovered
+            }
             let mut word1 = start;
             if rest.is_empty() {
                 word1 |= frame.status | rxd::EOF | data.len() as u32 & 0x1FFF;
@@ -233,10 +276,10 @@ impl Gmac {
                     word1 |= rxd::BAD_FCS;
                 }
             }
-            let written = cx
-                .dma_write((word0 & rxd::ADDR) | offset, part)
-                .and_then(|()| cx.dma_write_word(self.rx_next.wrapping_add(4), word1))
-                .and_then(|()| cx.dma_write_word(self.rx_next, word0 | rxd::OWN));
+            let written = self
+                .store_data((word0 & rxd::ADDR) | offset, part, cx)
+                .and_then(|()| self.store_descriptor(self.rx_next.wrapping_add(4), word1, cx))
+                .and_then(|()| self.store_descriptor(self.rx_next, word0 | rxd::OWN, cx));
             if written.is_err() {
                 return self.note_bus_error();
             }
@@ -254,7 +297,7 @@ impl Gmac {
         self.rsr |= rsr::REC;
         self.raise(int::RCOMP);
         cx.events.push(cx.now, EventKind::Frame { sent: false, len: frame.bytes.len() as u32 });
-        if frame.is_good() && !is_pause(&frame.bytes) {
+        if frame.is_good() && !frame.is_control {
             self.stats.count(counter::FR);
             if frame.bytes[..6] == [0xFF; 6] {
                 self.stats.count(counter::BCFR);
@@ -269,7 +312,14 @@ impl Gmac {
     fn note_bus_error(&mut self) -> Outcome {
         self.rsr |= rsr::HNO;
         self.raise(int::HRESP);
+        self.note_overrun();
         Outcome::Done
+    }
+
+    fn note_overrun(&mut self) {
+        self.stats.count(counter::ROE);
+        self.rsr |= rsr::RXOVR;
+        self.raise(int::ROVR);
     }
 }
 

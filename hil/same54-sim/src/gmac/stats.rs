@@ -10,6 +10,12 @@ pub(super) mod counter {
     pub const MFT: u32 = 0x110;
     pub const PFT: u32 = 0x114;
     pub const TX_SIZES: u32 = 0x118;
+    pub const TUR: u32 = 0x134;
+    pub const SCF: u32 = 0x138;
+    pub const MCF: u32 = 0x13C;
+    pub const EC: u32 = 0x140;
+    pub const LC: u32 = 0x144;
+    pub const DTF: u32 = 0x148;
     pub const OR: u32 = 0x150;
     pub const FR: u32 = 0x158;
     pub const BCFR: u32 = 0x15C;
@@ -18,6 +24,7 @@ pub(super) mod counter {
     pub const RX_SIZES: u32 = 0x168;
     pub const UFR: u32 = 0x184;
     pub const OFR: u32 = 0x188;
+    pub const JR: u32 = 0x18C;
     pub const FCSE: u32 = 0x190;
     pub const LFFE: u32 = 0x194;
     pub const RRE: u32 = 0x1A0;

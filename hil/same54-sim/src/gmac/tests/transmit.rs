@@ -1,6 +1,6 @@
 //! Transmit queue, line and pause frames.
 
-use super::super::{filter, rx};
+use super::super::rx;
 use super::*;
 
 #[test]
@@ -99,37 +99,6 @@ fn disabling_transmission_rewinds_the_queue_and_loses_the_frame() {
     assert!(bench.sent().is_empty());
     assert_eq!(bench.read(TBQB), TX_RING);
     assert_eq!(bench.word(TX_RING + 4) & txd::USED, 0);
-}
-
-#[test]
-fn pause_frame_holds_transmission_back() {
-    let mut bench = Bench::running();
-    let ncfgr = bench.read(NCFGR);
-    bench.write(NCFGR, ncfgr | ncfgr::PEN | ncfgr::DCPF);
-    bench.write(IER, int::PFNZ | int::PTZ);
-    bench.arrive(&filter::pause_frame([2; 6], 100));
-    assert_eq!(bench.read(ISR), int::PFNZ);
-    assert_eq!(bench.read(RPQ), 100);
-    bench.queue(0, &frame(MAC, 60), 0);
-    bench.start();
-    bench.pass(MS);
-    // 100 quanta of 512 bit times of 10 ns.
-    assert_eq!(bench.sent()[0].0.as_nanos(), LINK_UP + 100 * 5_120 + 72 * 80);
-    assert_eq!(bench.read(ISR), int::PTZ);
-}
-
-#[test]
-fn pause_frame_is_sent_on_request() {
-    let mut bench = Bench::running();
-    bench.write(IER, int::PFTR);
-    bench.write(NCR, ncr::RXEN | ncr::TXEN | ncr::TXPF);
-    bench.pass(MS);
-    let sent = bench.sent().remove(0).1;
-    assert_eq!(sent[..6], [0x01, 0x80, 0xC2, 0, 0, 1]);
-    assert_eq!(sent[6..12], MAC);
-    assert_eq!(sent[12..18], [0x88, 0x08, 0, 1, 0xFF, 0xFF]);
-    assert_eq!(bench.read(ISR), int::PFTR);
-    assert_eq!(bench.read(0x114), 1, "PFT");
 }
 
 #[test]

@@ -54,7 +54,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception::new("DSU", "ENTRY0", What::Varies(1), "EPRES: the core's ROM table can be reached (12.13.10)"),
     Exception::new("DSU", "MEMTYPE", What::Varies(1), "SMEMP: the chip is not secured (12.13.13)"),
     Exception::new("GCLK", "GENCTRL[0]", What::Reads(0x106), "generator 0 runs from the DFLL (14.8.3)"),
-    Exception::new("GMAC", "NSR", What::Varies(1 << 1), "the MDIO pin is high, by its pull-up"),
     Exception::new("MCLK", "APBAMASK", What::Reads(0xFFFF), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBBMASK", What::Reads(0x0001_FED7), "the test has switched all clocks on"),
     Exception::new("MCLK", "APBCMASK", What::Reads(0x6FFC), "the test has switched all clocks on"),
