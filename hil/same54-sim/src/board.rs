@@ -400,6 +400,18 @@ impl Board {
         self.chip.look_at_pins();
     }
 
+    /// Applies a voltage to an analogue pin, a group (0 is A) and a number: what ADC and AC see there while the program
+    /// has multiplexed it to them.
+    pub fn set_analog(&mut self, pin: (usize, usize), millivolts: u16) {
+        self.sync();
+        self.chip.set_analog(pin, 1_000 * i64::from(millivolts));
+    }
+
+    /// The voltage, in millivolts, that DAC channel `n` (0 on PA02, 1 on PA05) drives at its pin, if it does.
+    pub fn analog_output(&self, n: usize) -> Option<u16> {
+        self.chip.parts.dac.pin(n).and_then(|microvolts| u16::try_from(microvolts / 1_000).ok())
+    }
+
     /// Presses or releases the button SW0 (PB31, low while pressed).
     pub fn set_button(&mut self, pressed: bool) {
         self.sync();

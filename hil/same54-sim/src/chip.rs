@@ -6,6 +6,9 @@ use std::ops::Range;
 use armv7m::Cycle;
 use sim_base::{EthernetLink, Instant, Rng};
 
+use crate::analog::ac::Ac;
+use crate::analog::adc::Adc;
+use crate::analog::dac::Dac;
 use crate::at24mac402::At24mac402;
 use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl};
 use crate::cmcc::Cmcc;
@@ -68,17 +71,17 @@ pub(crate) struct Parts {
     pub(crate) dmac: Dmac,
     pub(crate) evsys: Evsys,
     pub(crate) pdec: Stored,
-    pub(crate) ac: Stored,
+    pub(crate) ac: Ac,
     pub(crate) aes: Stored,
     pub(crate) icm: Stored,
     pub(crate) pukcc: Stored,
     pub(crate) ccl: Stored,
-    pub(crate) dac: Stored,
+    pub(crate) dac: Dac,
     pub(crate) i2s: Stored,
     pub(crate) pcc: Stored,
     pub(crate) tcc: [Tcc; 5],
     pub(crate) can: [Stored; 2],
-    pub(crate) adc: [Stored; 2],
+    pub(crate) adc: [Adc; 2],
     pub(crate) sdhc: [Stored; 2],
 }
 
@@ -112,17 +115,17 @@ impl Parts {
             dmac: Dmac::new(),
             evsys: Evsys::new(),
             pdec: Stored::new("PDEC"),
-            ac: Stored::new("AC"),
+            ac: Ac::new(),
             aes: Stored::new("AES"),
             icm: Stored::new("ICM"),
             pukcc: Stored::new("PUKCC"),
             ccl: Stored::new("CCL"),
-            dac: Stored::new("DAC"),
+            dac: Dac::new(),
             i2s: Stored::new("I2S"),
             pcc: Stored::new("PCC"),
             tcc: std::array::from_fn(Tcc::new),
             can: ["CAN0", "CAN1"].map(Stored::new),
-            adc: ["ADC0", "ADC1"].map(Stored::new),
+            adc: std::array::from_fn(Adc::new),
             sdhc: ["SDHC0", "SDHC1"].map(Stored::new),
         }
     }
@@ -588,8 +591,11 @@ impl Chip {
         let phy_reset = self.parts.port.output(2, 21) == Some(false);
         self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
         let now = self.now();
-        let Parts { port, sercom, .. } = &mut self.parts;
+        let Parts { port, sercom, adc, dac, ac, .. } = &mut self.parts;
         if port.take_remultiplexed() {
+            adc.iter_mut().for_each(|adc| adc.connect(port));
+            dac.connect(port);
+            ac.connect(port);
             for (sercom, pads) in sercom.iter_mut().zip(pads::connected(port)) {
                 sercom.set_pads(pads);
             }

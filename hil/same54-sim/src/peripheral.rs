@@ -136,7 +136,6 @@ impl Context<'_> {
     }
 
     /// As [`event_out`](Self::event_out), for a generator that is a level and changes to `level`.
-    #[expect(dead_code, reason = "no block needs it yet")]
     pub(crate) fn event_level(&mut self, generator: u8, level: bool) {
         self.signals.events_out.push((generator, if level { Edge::Rise } else { Edge::Fall }));
         self.signals.attention = true;

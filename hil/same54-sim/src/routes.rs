@@ -2,6 +2,7 @@
 
 use armv7m::{Bus, BusFault, Size};
 
+use crate::analog::dac;
 use crate::chip::Chip;
 use crate::dmac::{Outcome, Slice};
 use crate::event::EventKind;
@@ -31,6 +32,7 @@ impl Chip {
         }
         match id {
             Id::Dmac => self.watch_for_dma(),
+            Id::Dac => self.pass_voltage(),
             Id::Tc0 => self.pair_timers(0),
             Id::Tc2 => self.pair_timers(2),
             Id::Tc4 => self.pair_timers(4),
@@ -62,6 +64,28 @@ impl Chip {
                 self.with(slot.id, |parts, cx| parts.get(slot.id).set_dma_watched(watched, cx));
             }
         }
+    }
+
+    /// The board applies a voltage to a pin.
+    pub(crate) fn set_analog(&mut self, pin: (usize, usize), microvolts: i64) {
+        for adc in &mut self.parts.adc {
+            adc.set_pin(pin, microvolts);
+        }
+        self.with(Id::Ac, |parts, cx| parts.ac.set_pin(pin, microvolts, cx));
+    }
+
+    /// What the DAC puts out is at the inputs of ADC and AC: inside the chip, and at the pins.
+    fn pass_voltage(&mut self) {
+        for (n, pin) in dac::PINS.into_iter().enumerate() {
+            if let Some(microvolts) = self.parts.dac.pin(n) {
+                self.set_analog(pin, microvolts);
+            }
+        }
+        let microvolts = self.parts.dac.voltage(0).unwrap_or(0);
+        for adc in &mut self.parts.adc {
+            adc.set_dac(microvolts);
+        }
+        self.with(Id::Ac, |parts, cx| parts.ac.set_dac(microvolts, cx));
     }
 
     /// The odd partner of a 32-bit TC is its slave (48.6.2.4).

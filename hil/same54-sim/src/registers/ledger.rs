@@ -2,14 +2,17 @@
 
 use super::Ledger;
 use crate::{
-    clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom, supc, timer,
-    trng,
+    analog, clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom,
+    supc, timer, trng,
 };
 
 /// The ledger of the kind of block called `block`.
 pub(crate) fn ledger(block: &str) -> Ledger {
     match block {
+        "AC" => analog::ac::LEDGER,
+        "ADC0" => analog::adc::LEDGER,
         "CMCC" => cmcc::LEDGER,
+        "DAC" => analog::dac::LEDGER,
         "DMAC" => dmac::LEDGER,
         "DSU" => dsu::LEDGER,
         "EIC" => eic::LEDGER,
