@@ -122,8 +122,11 @@ impl Cpu {
                 continue;
             }
             core.advance_systick();
+            core.advance_trace();
             if core.sleeping && !core.try_wake() {
+                let before = core.cycle;
                 core.cycle = until.min(core.systick.next()).max(core.cycle + 1);
+                core.slept(core.cycle - before);
                 continue;
             }
             if core.nvic.preempting().is_some() {
@@ -134,7 +137,7 @@ impl Cpu {
                 core.raise_fault(cfsr::INVSTATE, 0);
                 continue;
             }
-            core.limit = until.min(core.systick.next());
+            core.limit = until.min(core.systick.next()).min(core.next_tick);
             let distance = self.glitches.distance(core.instructions);
             let result = if let Some(distance) = distance
                 && !self.approach(distance)
@@ -217,6 +220,7 @@ impl Cpu {
         if core.debug.halted {
             core.systick.skip(skipped);
             core.dwt.skip(skipped);
+            core.next_tick = core.next_tick.saturating_add(skipped);
         }
     }
 
@@ -356,7 +360,7 @@ impl Cpu {
         if !core.mpu.permits(pc, Access::Execute, privileged, urgent) {
             return core.fault(cfsr::IACCVIOL);
         }
-        let hw1 = bus.fetch(pc).or_else(|BusFault| core.fault(cfsr::IBUSERR))?;
+        let hw1 = bus.fetch(core.fpb.code_address(pc)).or_else(|BusFault| core.fault(cfsr::IBUSERR))?;
         let (flip, second_flip) =
             if decode::is_wide(hw1) { ((flip >> 16) as u16, flip as u16) } else { (flip as u16, 0) };
         let hw1 = hw1 ^ flip;
@@ -365,7 +369,7 @@ impl Cpu {
             if !core.mpu.permits(second, Access::Execute, privileged, urgent) {
                 return core.fault(cfsr::IACCVIOL);
             }
-            bus.fetch(second).or_else(|BusFault| core.fault(cfsr::IBUSERR))? ^ second_flip
+            bus.fetch(core.fpb.code_address(second)).or_else(|BusFault| core.fault(cfsr::IBUSERR))? ^ second_flip
         } else {
             0
         };
@@ -508,6 +512,13 @@ impl Cpu {
     /// Instructions that were UNDEFINED or UNPREDICTABLE since the last call, oldest first. The last 64 are kept.
     pub fn take_undefined(&mut self) -> Vec<Undefined> {
         self.core.undefined.drain(..).collect()
+    }
+
+    /// Bytes that have left on the SWO pin since the last call: packets of ITM and DWT (ARMv7-M ARM appendix D4). Nothing
+    /// unless the program or a debugger switched the trace on. After a mebibyte that nobody took packets are lost.
+    pub fn take_swo(&mut self) -> Vec<u8> {
+        self.core.advance_trace();
+        self.core.trace.take()
     }
 
     /// Replaces the plan of glitches; an empty one ends them. Those whose instruction number has passed do not happen.

@@ -1,13 +1,103 @@
-//! DHCSR, DCRSR, DCRDR and DEMCR (ARMv7-M ARM C1.6), and the register transfers behind them.
+//! DHCSR, DCRSR, DCRDR and DEMCR (ARMv7-M ARM C1.6), the register transfers behind them, and what the DWT tells the
+//! trace port (appendix D4.3).
 
+use crate::Cycle;
 use crate::debug::{demcr, dfsr, dhcsr};
+use crate::dwt::{DataAccess, ctrl};
 use crate::float::fpscr;
 use crate::nvic::exception::DEBUG_MONITOR;
 use crate::state::Core;
 
+/// Headers of the DWT's packets, without the size (appendix D4.3).
+const EVENT: u8 = 0x04;
+const EXCEPTION: u8 = 0x0C;
+const PC_SAMPLE: u8 = 0x14;
+const DATA_PC: u8 = 0x44;
+const DATA_ADDRESS: u8 = 0x4C;
+const DATA_VALUE: u8 = 0x84;
+
 impl Core {
     pub(crate) fn trace_enabled(&self) -> bool {
         self.debug.demcr & demcr::TRCENA != 0
+    }
+
+    /// Packets of the DWT have a way out.
+    pub(crate) fn traces(&self) -> bool {
+        self.trace_enabled() && self.trace.forwards()
+    }
+
+    /// After anything that POSTCNT's next tick depends on.
+    pub(crate) fn plan_tick(&mut self) {
+        self.next_tick = if self.dwt.is_periodic() { self.dwt.next_tick(self.cycle) } else { Cycle::MAX };
+        self.limit = 0;
+    }
+
+    /// Ticks of POSTCNT up to now: cycle events and PC samples.
+    pub(crate) fn advance_trace(&mut self) {
+        while self.cycle >= self.next_tick {
+            let at = self.next_tick;
+            self.next_tick = self.dwt.next_tick(at);
+            if self.dwt.tick() && self.traces() {
+                if self.dwt.control & ctrl::CYCEVTENA != 0 {
+                    self.trace.packet(EVENT, 1 << 5, 1, at);
+                }
+                if self.dwt.control & ctrl::PCSAMPLENA != 0 {
+                    // A sleeping core has no PC to show.
+                    let (value, size) = if self.sleeping { (0, 1) } else { (self.pc, 4) };
+                    self.trace.packet(PC_SAMPLE, value, size, at);
+                }
+            }
+            if self.trace.is_full() {
+                self.next_tick = self.dwt.next_tick(self.cycle);
+            }
+        }
+    }
+
+    /// `cycles` went by asleep.
+    pub(crate) fn slept(&mut self, cycles: Cycle) {
+        if self.dwt.count_sleep(cycles) && self.traces() {
+            self.trace.packet(EVENT, 1 << 2, 1, self.cycle);
+        }
+    }
+
+    /// `cycles` go into entering or leaving an exception.
+    pub(crate) fn spend(&mut self, cycles: Cycle) {
+        self.cycle += cycles;
+        if self.dwt.count_exception(cycles) && self.traces() {
+            self.trace.packet(EVENT, 1 << 1, 1, self.cycle);
+        }
+    }
+
+    /// Exception trace; `function` is 1 for an entry, 2 for an exit, 3 for the return to what was interrupted.
+    pub(crate) fn trace_exception(&mut self, number: u16, function: u32) {
+        if self.dwt.control & ctrl::EXCTRCENA != 0 && self.traces() {
+            self.trace.packet(EXCEPTION, u32::from(number) | function << 12, 2, self.cycle);
+        }
+    }
+
+    /// A data access of the program, for watchpoints and data trace.
+    pub(crate) fn watch(&mut self, access: DataAccess) {
+        if !self.trace_enabled() {
+            return;
+        }
+        if self.trace.forwards() {
+            for emission in self.dwt.emissions(access) {
+                let comparator = emission.comparator << 4;
+                if emission.pc {
+                    self.trace.packet(DATA_PC | comparator, self.pc, 4, self.cycle);
+                }
+                if emission.offset {
+                    self.trace.packet(DATA_ADDRESS | comparator, access.addr & 0xFFFF, 2, self.cycle);
+                }
+                if emission.value {
+                    let direction = if access.write { 8 } else { 0 };
+                    self.trace.packet(DATA_VALUE | comparator | direction, access.value, access.size as u8, self.cycle);
+                }
+            }
+        }
+        if self.dwt.on_data(access) {
+            self.debug.watch_hit = true;
+        }
     }
 
     /// The status bits that clear on read do so for the debugger only.
@@ -55,6 +145,7 @@ impl Core {
         self.nvic.update_pending();
         let trace = self.trace_enabled();
         self.dwt.update(self.cycle, trace);
+        self.plan_tick();
         self.look_for_exception();
         self.update_checked();
     }

@@ -91,7 +91,7 @@ impl Core {
     }
 
     fn enter_with<B: Bus>(&mut self, bus: &mut B, excreturn: u32) {
-        self.cycle += ENTRY_CYCLES;
+        self.spend(ENTRY_CYCLES);
         if self.push_stack(bus).is_err() {
             let bits = self.stacking_fault(cfsr::MSTKERR, cfsr::STKERR);
             self.derive(bits);
@@ -138,6 +138,7 @@ impl Core {
         self.event = true;
         self.nvic.activate(number);
         self.exceptions.push(number, ExceptionEdge::Entry, self.cycle);
+        self.trace_exception(number, 1);
         match vector {
             Ok(vector) => {
                 self.pc = vector & !1;
@@ -341,7 +342,7 @@ impl Core {
             return self.tail_chain(excreturn);
         }
         // Until the unstacking is over a new exception is tail-chained as well.
-        self.cycle += RETURN_CYCLES + if excreturn & 0x10 == 0 { self.fp_unstacking_cycles() } else { 0 };
+        self.spend(RETURN_CYCLES + if excreturn & 0x10 == 0 { self.fp_unstacking_cycles() } else { 0 });
         let transit = Transit::Return { excreturn, to_thread, spsel, returning };
         self.transit = Some(transit);
     }
@@ -375,6 +376,7 @@ impl Core {
             return;
         }
         self.ipsr = handler;
+        self.trace_exception(handler, 3);
         self.exclusive = false;
         self.event = true;
         self.fp_changed();
@@ -386,6 +388,7 @@ impl Core {
     /// DeActivate.
     fn deactivate(&mut self, number: u16) {
         self.exceptions.push(number, ExceptionEdge::Exit, self.cycle);
+        self.trace_exception(number, 2);
         self.nvic.deactivate(number);
         if number != NMI {
             self.faultmask = false;
@@ -394,7 +397,7 @@ impl Core {
     }
 
     fn tail_chain(&mut self, excreturn: u32) {
-        self.cycle += TAIL_CHAIN_CYCLES;
+        self.spend(TAIL_CHAIN_CYCLES);
         self.transit = Some(Transit::Entry(excreturn));
     }
 

@@ -3,6 +3,7 @@
 
 use crate::nvic::exception::{BUS_FAULT, DEBUG_MONITOR, IRQ0, MEM_MANAGE, NMI, PENDSV, SVCALL, SYSTICK, USAGE_FAULT};
 use crate::state::{Core, ccr, fpccr};
+use crate::trace::TraceAccess;
 use crate::{BusFault, Size};
 
 /// Part number in the peripheral ID registers, designer ARM.
@@ -16,6 +17,8 @@ const SCS: Identity = Identity { part: 0x00C, revision: 0, class: 0xE };
 const DWT: Identity = Identity { part: 0x002, revision: 3, class: 0xE };
 const FPB: Identity = Identity { part: 0x003, revision: 2, class: 0xE };
 const ITM: Identity = Identity { part: 0x001, revision: 3, class: 0xE };
+/// The TPIU of the Cortex-M4 is a CoreSight component (class 9).
+const TPIU: Identity = Identity { part: 0x9A1, revision: 0, class: 0x9 };
 const ROM: Identity = Identity { part: 0x4C4, revision: 0, class: 0x1 };
 
 impl Identity {
@@ -35,8 +38,8 @@ impl Identity {
     }
 }
 
-/// ROM table at 0xE00FF000: SCS, DWT, FPB, ITM; TPIU and ETM are marked as not present.
-const ROM_TABLE: [u32; 6] = [0xFFF0_F003, 0xFFF0_2003, 0xFFF0_3003, 0xFFF0_1003, 0xFFF4_1002, 0xFFF4_2002];
+/// ROM table at 0xE00FF000: SCS, DWT, FPB, ITM, TPIU; the ETM is marked as not present.
+const ROM_TABLE: [u32; 6] = [0xFFF0_F003, 0xFFF0_2003, 0xFFF0_3003, 0xFFF0_1003, 0xFFF4_1003, 0xFFF4_2002];
 
 /// ID_PFR0 to ID_ISAR4 of the Cortex-M4 (TRM table 4-1), from 0xE000ED40.
 const ID_REGISTERS: [u32; 13] = [
@@ -66,10 +69,15 @@ pub(crate) fn is_ppb(addr: u32) -> bool {
     addr >> 20 == 0xE00
 }
 
+/// The ITM's stimulus ports, which unprivileged code may reach as well; ITM_TPR has its own say.
+fn is_stimulus(addr: u32) -> bool {
+    addr & !0x7F == 0xE000_0000
+}
+
 impl Core {
     /// A read of the PPB by the program or the debugger.
     pub(crate) fn ppb_read(&mut self, addr: u32, size: Size, debugger: bool) -> Result<u32, BusFault> {
-        if !debugger && !self.ppb_privileged() {
+        if !debugger && !self.ppb_privileged() && !is_stimulus(addr) {
             return Err(BusFault);
         }
         let word = self.ppb_read_word(addr & !3, debugger);
@@ -92,12 +100,16 @@ impl Core {
             0xE000E if identity => SCS.read(offset),
             0xE000E => self.scs_read(offset, debugger),
             0xE0001 if identity => DWT.read(offset),
+            // PCSR: no sample in Debug state.
+            0xE0001 if offset == 0x1C && self.debug.halted => u32::MAX,
             0xE0001 if offset == 0x1C => self.pc,
             0xE0001 => self.dwt.read(offset, self.cycle),
             0xE0002 if identity => FPB.read(offset),
             0xE0002 => self.fpb.read(offset),
             0xE0000 if identity => ITM.read(offset),
-            0xE0000 => self.itm_read(offset),
+            0xE0000 => self.trace.itm_read(offset, debugger),
+            0xE0040 if identity => TPIU.read(offset),
+            0xE0040 => self.trace.tpiu_read(offset),
             0xE00FF if identity => ROM.read(offset),
             0xE00FF if offset == 0xFCC => 1,
             0xE00FF => ROM_TABLE.get(offset as usize / 4).copied().unwrap_or(0),
@@ -108,8 +120,12 @@ impl Core {
     /// A write to the PPB by the program or the debugger.
     pub(crate) fn ppb_write(&mut self, addr: u32, size: Size, value: u32, debugger: bool) -> Result<(), BusFault> {
         let stir = addr & !3 == 0xE000_EF00 && self.scb.ccr & ccr::USERSETMPEND != 0;
-        if !debugger && !stir && !self.ppb_privileged() {
+        if !debugger && !stir && !self.ppb_privileged() && !is_stimulus(addr) {
             return Err(BusFault);
+        }
+        if is_stimulus(addr) {
+            self.write_itm(addr & 0x7C, value, size, debugger);
+            return Ok(());
         }
         let (word_addr, shift) = (addr & !3, 8 * (addr & 3));
         let offset = addr & 0xFFF;
@@ -140,29 +156,24 @@ impl Core {
             0xE0001 => {
                 let trace = self.trace_enabled();
                 self.dwt.write(offset, value, self.cycle, trace);
+                self.plan_tick();
                 self.update_checked();
             }
             0xE0002 => {
                 self.fpb.write(offset, value);
+                self.update_checked();
                 self.limit = 0;
             }
-            0xE0000 => match offset {
-                0xE00 => self.itm_enable = value,
-                0xE80 => self.itm_control = value & 0x00FF_0F1F,
-                _ => {}
-            },
+            0xE0000 => self.write_itm(offset, value, Size::Word, debugger),
+            0xE0040 => self.trace.tpiu_write(offset, value),
             _ => {}
         }
     }
 
-    /// ITM without a trace port behind it: stimulus ports are always ready and lead nowhere.
-    fn itm_read(&self, offset: u32) -> u32 {
-        match offset {
-            0..0x80 => 1,
-            0xE00 => self.itm_enable,
-            0xE80 => self.itm_control,
-            _ => 0,
-        }
+    fn write_itm(&mut self, offset: u32, value: u32, size: Size, debugger: bool) {
+        let privileged = debugger || self.ppb_privileged();
+        let access = TraceAccess { debugger, privileged, lit: self.trace_enabled(), cycle: self.cycle };
+        self.trace.itm_write(offset, value, size as u8, access);
     }
 
     fn write_priority(&mut self, offset: u32, value: u8) {

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
-use crate::debug::{Debug, Dwt, Fpb};
+use crate::debug::Debug;
 use crate::decode::Invalid;
+use crate::dwt::Dwt;
+use crate::fpb::Fpb;
 use crate::mpu::Mpu;
 use crate::nvic::Nvic;
 use crate::observe::ExceptionLog;
 use crate::systick::SysTick;
+use crate::trace::Trace;
 use crate::{Bus, Config, Cycle, Undefined};
 
 /// CFSR bits, by the exception they belong to (B3.2.15).
@@ -176,8 +179,9 @@ pub(crate) struct Core {
     pub(crate) debug: Debug,
     pub(crate) fpb: Fpb,
     pub(crate) dwt: Dwt,
-    pub(crate) itm_control: u32,
-    pub(crate) itm_enable: u32,
+    pub(crate) trace: Trace,
+    /// When POSTCNT next counts, if anybody wants to know.
+    pub(crate) next_tick: Cycle,
 
     pub(crate) trap: Trap,
     pub(crate) transit: Option<Transit>,
@@ -234,8 +238,8 @@ impl Core {
             debug: Debug::default(),
             fpb: Fpb::default(),
             dwt: Dwt::default(),
-            itm_control: 0,
-            itm_enable: 0,
+            trace: Trace::default(),
+            next_tick: Cycle::MAX,
             trap: Trap::None,
             transit: None,
             fault_cause: 0,
@@ -267,6 +271,8 @@ impl Core {
             fresh.debug.control &= !crate::debug::dhcsr::C_HALT;
             fresh.fpb = self.fpb.clone();
             fresh.dwt = self.dwt.clone();
+            fresh.trace = self.trace.clone();
+            fresh.next_tick = self.next_tick;
         }
         fresh.debug.reset_seen = true;
         // Either way the decoded code must show the comparators as they are now.
@@ -433,6 +439,7 @@ impl Core {
         let checked = self.mpu.is_enabled()
             || self.scb.ccr & ccr::UNALIGN_TRP != 0
             || self.dwt.watches()
+            || self.fpb.remaps()
             || self.debug.stepping()
             || self.debug.demcr & crate::debug::demcr::MON_STEP != 0;
         if checked != self.checked {

@@ -270,6 +270,11 @@ impl Board {
         self.exceptions.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Bytes that have left on the SWO pin since the last call (see [`Cpu::take_swo`]).
+    pub fn take_swo(&mut self) -> Vec<u8> {
+        self.cpu.take_swo()
+    }
+
     /// Replaces the plan of faults in the core itself (see [`Cpu::plan_glitches`]).
     pub fn plan_glitches(&mut self, glitches: impl IntoIterator<Item = Glitch>) {
         self.cpu.plan_glitches(glitches);

@@ -1,5 +1,6 @@
 //! Loads and stores of the program.
 
+use crate::dwt::DataAccess;
 use crate::mpu::Access;
 use crate::ppb::is_ppb;
 use crate::state::{Core, Trapped, ccr, cfsr};
@@ -72,23 +73,25 @@ impl Core {
             self.check_access(addr, size, Access::Read)?;
         }
         self.cycle = cycle;
-        let value = if is_ppb(addr) {
+        // The breakpoint unit may have the word come from elsewhere.
+        let place = if CHECKED { self.fpb.literal_address(addr) } else { addr };
+        let value = if is_ppb(place) {
             if misaligned {
                 return self.fault(cfsr::UNALIGNED);
             }
-            self.ppb_read(addr, size, false)
-        } else if misaligned && !self.is_plain_read(addr) {
+            self.ppb_read(place, size, false)
+        } else if misaligned && !self.is_plain_read(place) {
             // The bus takes it apart.
             (0..size as u32)
-                .try_fold(0, |value, i| Ok(value | bus.read(addr.wrapping_add(i), Size::Byte, cycle)? << (8 * i)))
+                .try_fold(0, |value, i| Ok(value | bus.read(place.wrapping_add(i), Size::Byte, cycle)? << (8 * i)))
         } else {
-            bus.read(addr, size, cycle)
+            bus.read(place, size, cycle)
         };
         self.look_for_attention(bus);
         match value {
             Ok(value) => {
                 if CHECKED {
-                    self.watch(addr, size, false, value);
+                    self.watch(DataAccess { addr, size: size as u32, write: false, value });
                 }
                 Ok(value)
             }
@@ -130,7 +133,7 @@ impl Core {
         match done {
             Ok(()) => {
                 if CHECKED {
-                    self.watch(addr, size, true, value);
+                    self.watch(DataAccess { addr, size: size as u32, write: true, value });
                 }
                 Ok(())
             }
@@ -164,12 +167,6 @@ impl Core {
             }
         }
         Ok(())
-    }
-
-    fn watch(&mut self, addr: u32, size: Size, write: bool, value: u32) {
-        if self.trace_enabled() && self.dwt.on_data(addr, size as u32, write, value) {
-            self.debug.watch_hit = true;
-        }
     }
 
     /// A data bus fault: precise. Under CCR.BFHFNMIGN handlers of negative priority read zero instead.

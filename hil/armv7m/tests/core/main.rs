@@ -14,3 +14,4 @@ mod latency;
 mod qemu;
 mod speed;
 mod support;
+mod tracing;
