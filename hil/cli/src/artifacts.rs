@@ -91,6 +91,11 @@ impl Workspace {
         Self { root: root(), out }
     }
 
+    /// Where programs are kept.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
     /// The bootloader.
     pub fn bootloader(&self) -> Result<Program, Error> {
         self.build("bootloader-same54-xpro", "bootloader-same54-xpro", &[], None)

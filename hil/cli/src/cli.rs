@@ -60,6 +60,9 @@ struct RunArgs {
     /// Write every Ethernet frame of the last scenario to this pcap file
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write the executed source lines of the workspace, over all scenarios, as LCOV
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
     /// Print the report as one JSON document on standard output
     #[arg(long)]
     json: bool,
@@ -114,6 +117,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, Error> {
         board,
         workspace: Workspace::new(hil_dir.join("programs")),
         pcap: args.pcap.clone(),
+        coverage: args.coverage.clone(),
         verbose: args.verbose,
         live: std::io::stderr().is_terminal() && !args.verbose,
     };

@@ -112,6 +112,16 @@ impl Image {
         self.pieces.iter().all(|(at, bytes)| flash.get(*at as usize..).is_some_and(|flash| flash.starts_with(bytes)))
     }
 
+    /// Whether `flash` (from address 0) holds what the program has in `range`.
+    pub fn holds(&self, flash: &[u8], range: Range<u32>) -> bool {
+        self.pieces.iter().any(|(at, bytes)| {
+            let Some(start) = range.start.checked_sub(*at) else { return false };
+            let (start, len) = (start as usize, (range.end - range.start) as usize);
+            let wanted = bytes.get(start..start + len);
+            wanted.is_some() && wanted == flash.get(range.start as usize..range.start as usize + len)
+        })
+    }
+
     /// Everything as one piece, gaps filled with `0xFF`.
     pub fn flat(&self) -> (u32, Vec<u8>) {
         let base = self.pieces.first().map_or(0, |(at, _)| *at);

@@ -8,6 +8,7 @@
 pub mod artifacts;
 pub mod board;
 pub mod cli;
+pub mod coverage;
 mod debug_info;
 pub mod elf;
 pub mod error;
@@ -17,3 +18,4 @@ pub mod report;
 pub mod rig;
 pub mod scenario;
 pub mod size;
+pub mod trace;

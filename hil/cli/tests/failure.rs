@@ -19,6 +19,7 @@ fn failed_step_names_what_was_expected_and_seen_and_ends_the_scenario() {
         board: "virtual:same54-xpro".parse().unwrap(),
         workspace: Workspace::new(programs),
         pcap: None,
+        coverage: None,
         verbose: false,
         live: false,
     };

@@ -23,6 +23,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use thiserror::Error;
 
 use crate::board::{BoardError, BoardSelector, BoardSession, LogLine};
+use crate::coverage::{Files, Recorder};
+use crate::elf::Image;
 use program::{Program, TestCase};
 use run::{Ending, Entry, Runner};
 
@@ -41,6 +43,9 @@ pub struct ExecArgs {
     /// Time a program, or a test that does not set its own, may take on the board's clock
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
+    /// Write the executed source lines of the workspace as LCOV
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
     #[command(flatten)]
     tests: Arguments,
 }
@@ -52,6 +57,8 @@ enum ExecError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: {why}")]
     Program { path: PathBuf, why: String },
+    #[error("--coverage {path}: {why}")]
+    Coverage { path: PathBuf, why: String },
     #[error("{0}")]
     Board(#[from] BoardError),
 }
@@ -70,9 +77,15 @@ fn try_exec(args: ExecArgs) -> Result<ExitCode, ExecError> {
     let elf = std::fs::read(&args.elf).map_err(|source| ExecError::Read { path: args.elf.clone(), source })?;
     let program =
         Program::parse(elf).map_err(|why| ExecError::Program { path: args.elf.clone(), why: why.to_string() })?;
-    let bench = Bench { selector, seed: args.seed, program, default_timeout: Duration::from_secs(args.timeout.into()) };
+    let bench = Bench {
+        selector,
+        seed: args.seed,
+        program,
+        default_timeout: Duration::from_secs(args.timeout.into()),
+        coverage: args.coverage,
+    };
     if bench.program.tests().is_some() {
-        Ok(run_tests(bench, args.tests))
+        run_tests(bench, args.tests)
     } else if is_libtest_call(&args.tests) {
         Ok(run_as_one_test(bench, &args.elf, args.tests))
     } else {
@@ -86,6 +99,8 @@ struct Bench {
     seed: u64,
     program: Program,
     default_timeout: Duration,
+    /// Where executed lines go.
+    coverage: Option<PathBuf>,
 }
 
 impl Bench {
@@ -96,6 +111,20 @@ impl Bench {
         board.set_flash_timing(true);
         Runner::new(board, &self.program)
     }
+
+    /// Writes which lines have been executed, if somebody wants to know.
+    fn cover(&self, runner: &Runner) -> Result<(), ExecError> {
+        let Some(path) = &self.coverage else { return Ok(()) };
+        let error = |why: String| ExecError::Coverage { path: path.clone(), why };
+        let board = runner.board().simulation().ok_or_else(|| {
+            error("a real board does not tell what it has executed; use --board virtual:same54-xpro".to_owned())
+        })?;
+        let image = Image::parse(self.program.elf().to_vec()).map_err(|why| error(why.to_string()))?;
+        let mut recorder = Recorder::new([image]);
+        recorder.take(&board.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = recorder.lcov(&Files::of_workspace()).map_err(error)?;
+        std::fs::write(path, text).map_err(|why| error(format!("cannot be written: {why}")))
+    }
 }
 
 /// Whether the caller speaks to a test harness, not to a program.
@@ -103,7 +132,7 @@ fn is_libtest_call(tests: &Arguments) -> bool {
     tests.list || tests.exact || tests.ignored || tests.filter.is_some() || !tests.skip.is_empty() || tests.bench
 }
 
-fn run_tests(bench: Bench, mut arguments: Arguments) -> ExitCode {
+fn run_tests(bench: Bench, mut arguments: Arguments) -> Result<ExitCode, ExecError> {
     // There is one board.
     arguments.test_threads = Some(1);
     let live = arguments.nocapture || arguments.show_output;
@@ -119,7 +148,11 @@ fn run_tests(bench: Bench, mut arguments: Arguments) -> ExitCode {
                 .with_ignored_flag(ignored)
         })
         .collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    if let Some(runner) = &*shared.1.lock().unwrap_or_else(PoisonError::into_inner) {
+        shared.0.cover(runner)?;
+    }
+    Ok(code)
 }
 
 fn run_case(bench: &Bench, slot: &Mutex<Option<Runner>>, case: &TestCase, live: bool) -> Result<(), Failed> {
@@ -160,6 +193,7 @@ fn run_as_one_test(bench: Bench, path: &Path, mut arguments: Arguments) -> ExitC
         let mut output = Output::new(live);
         let ending =
             runner.run(&bench.program, Entry::Program, bench.default_timeout, &mut |line| output.line(line))?;
+        bench.cover(&runner)?;
         match ending {
             Ending::Exit(0) => Ok(()),
             other => Err(Failed::from(output.with_log(&other.to_string()))),
@@ -172,6 +206,7 @@ fn run_alone(bench: &Bench) -> Result<ExitCode, ExecError> {
     let mut runner = bench.open()?;
     let mut output = Output::new(true);
     let ending = runner.run(&bench.program, Entry::Program, bench.default_timeout, &mut |line| output.line(line))?;
+    bench.cover(&runner)?;
     match ending {
         Ending::Exit(status) => Ok(ExitCode::from(status)),
         other => {

@@ -80,7 +80,6 @@ impl Runner {
     }
 
     /// The board.
-    #[cfg(test)]
     pub fn board(&self) -> &BoardSession {
         &self.board
     }

@@ -26,6 +26,7 @@ fn run_with(elf: &TestElf, entry: Entry, timeout: Duration) -> (Ending, String) 
         seed: 1,
         program: Program::parse(elf.build()).unwrap(),
         default_timeout: timeout,
+        coverage: None,
     };
     let mut runner = bench.open().unwrap();
     let mut console = String::new();
@@ -192,6 +193,7 @@ fn the_target_is_told_which_test_to_run() {
         seed: 1,
         program: Program::parse(elf.build()).unwrap(),
         default_timeout: Duration::from_secs(1),
+        coverage: None,
     };
     let mut runner = bench.open().unwrap();
     // Twice: each run starts with a reset.

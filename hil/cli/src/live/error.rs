@@ -101,6 +101,14 @@ pub enum LiveError {
         /// Why not.
         why: String,
     },
+    /// No coverage.
+    #[error("--coverage {path}: {why}; build the programs with debug information, or leave the option out")]
+    Coverage {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// No TAP device.
     #[error("--lan tap:{name}: {why}; {advice}")]
     Tap {

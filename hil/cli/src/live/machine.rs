@@ -119,7 +119,6 @@ impl Machine {
         Ok(machine)
     }
 
-    #[expect(dead_code, reason = "traces and coverage come next")]
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observers.push(observer);
     }

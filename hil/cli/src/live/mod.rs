@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod logs;
 mod machine;
+mod observe;
 mod probe;
 mod semihosting;
 mod serial;
@@ -32,7 +33,8 @@ use console::note;
 use handle::{Handle, Message};
 use keys::Keys;
 use load::Contents;
-use machine::{End, Machine, Setup};
+use machine::{End, Machine, Observer, Setup};
+use observe::{Coverage, Trace};
 
 pub use args::BoardArgs;
 pub use error::LiveError;
@@ -70,10 +72,18 @@ pub fn board(args: &BoardArgs) -> Result<ExitCode, LiveError> {
         limit: plan.limit.map(|limit| board.now() + limit),
         realtime: plan.realtime,
         is_served: gdb.is_some() || probe.is_some(),
-        quantum: None,
+        quantum: args.trace.is_some().then_some(plan.trace_sample),
         script: plan.script.clone(),
     };
+    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+    if let Some(path) = &args.trace {
+        observers.push(Box::new(Trace::begin(path, &contents.programs, &mut board)?));
+    }
+    if let Some(path) = &args.coverage {
+        observers.push(Box::new(Coverage::begin(path, &contents.programs, args.coverage_all, &mut board)?));
+    }
     let mut machine = Machine::new(board, contents.programs, messages, setup)?;
+    observers.into_iter().for_each(|observer| machine.observe(observer));
     if let Some(path) = &args.uart {
         machine.serial.open_file(path)?;
     }

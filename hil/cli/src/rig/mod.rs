@@ -19,6 +19,7 @@ use sim_lan::{Lan, LanConfig, SharedLan};
 use update_image::layout;
 
 use crate::board::{BoardSession, LogReader};
+use crate::coverage::{self, Recorder};
 use crate::error::Error;
 use crate::rig::service::CloudPort;
 
@@ -88,6 +89,7 @@ pub struct Rig {
     started: WallInstant,
     verbose: bool,
     stuck: Option<Stuck>,
+    coverage: Option<Recorder>,
 }
 
 impl Rig {
@@ -125,6 +127,7 @@ impl Rig {
             started: WallInstant::now(),
             verbose,
             stuck: None,
+            coverage: None,
         };
         // What flashing did is no part of the scenario.
         rig.board().take_events();
@@ -149,6 +152,22 @@ impl Rig {
         self.board().power_on();
         self.session = BoardSession::virtual_board(Arc::clone(&self.board))?;
         Ok(())
+    }
+
+    /// Collects from now on what the programs execute.
+    pub fn cover(&mut self, recorder: Option<Recorder>) {
+        self.coverage = recorder;
+        if let Some(recorder) = &mut self.coverage {
+            recorder.start(&mut lock(&self.board));
+        }
+    }
+
+    /// Ends [`cover`](Self::cover).
+    pub fn uncover(&mut self) -> Option<Recorder> {
+        if let Some(recorder) = &mut self.coverage {
+            recorder.collect(&lock(&self.board));
+        }
+        self.coverage.take()
     }
 
     /// Lets `time` pass, at most one look at a time; stops early when the rig is stuck.
@@ -205,7 +224,7 @@ impl Rig {
 
     /// The board.
     pub fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.board)
     }
 
     /// The cloud.
@@ -243,6 +262,11 @@ impl Rig {
         let from = self.observations.len();
         let now = self.now();
         let events = self.board().take_events();
+        if let Some(recorder) = &mut self.coverage
+            && events.iter().any(|event| coverage::changes_flash(&event.kind))
+        {
+            recorder.flash_changed(&mut lock(&self.board));
+        }
         for event in events {
             if matches!(event.kind, BoardEvent::Frame { .. }) {
                 self.frames += 1;
@@ -301,6 +325,11 @@ impl Rig {
             self.observations.push(Observation { at: now, what: What::Log(line) });
         }
     }
+}
+
+/// A panic in another user of the board has been reported already; the board itself is plain data.
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A LAN with the local IoT Hub on it.

@@ -17,6 +17,8 @@ use update_image::sign::{self, SecretKey};
 
 use crate::artifacts::Workspace;
 use crate::board::BoardSelector;
+use crate::coverage::{Files, Recorder};
+use crate::elf::Image;
 use crate::error::Error;
 use crate::report::{Failure, Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall};
 use crate::rig::{Observation, Programs, Rig, What};
@@ -41,6 +43,8 @@ pub struct Options {
     pub workspace: Workspace,
     /// Where the Ethernet frames go.
     pub pcap: Option<PathBuf>,
+    /// Where the executed source lines go, as LCOV.
+    pub coverage: Option<PathBuf>,
     /// Show the device's log as it comes.
     pub verbose: bool,
     /// Progress goes to a terminal that can redraw a line.
@@ -74,10 +78,20 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
         firmware: vec![(OLD.to_owned(), old.elf), (NEW.to_owned(), new.elf)],
         slot_image: images.old.clone(),
     };
+    let mut coverage = match options.coverage {
+        Some(_) => Some(recorder(&programs)?),
+        None => None,
+    };
     let scenarios = scenarios
         .iter()
-        .map(|scenario| run_one(scenario, options, &programs, &images))
+        .map(|scenario| run_one(scenario, options, &programs, &images, &mut coverage))
         .collect::<Result<Vec<_>, _>>()?;
+    if let (Some(path), Some(recorder)) = (&options.coverage, &coverage) {
+        let text = recorder
+            .lcov(&Files::of_workspace())
+            .map_err(|why| Error::Artifact { path: options.workspace.out().to_owned(), why })?;
+        std::fs::write(path, text).map_err(|source| Error::write(path, source))?;
+    }
     let passed = scenarios.iter().all(|scenario| scenario.outcome == Outcome::Passed);
     let instructions = scenarios.iter().map(|scenario| scenario.totals.instructions).sum();
     Ok(Report {
@@ -102,11 +116,22 @@ pub(crate) fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<
     sign::sign(payload, &key, version, 0, BOARD).map_err(|why| Error::Hub(why.to_string()))
 }
 
+/// Collects what the programs execute in all scenarios.
+fn recorder(programs: &Programs) -> Result<Recorder, Error> {
+    let elfs = [("bootloader", &programs.bootloader)].into_iter();
+    let elfs = elfs.chain(programs.firmware.iter().map(|(version, elf)| (version.as_str(), elf)));
+    let images = elfs.map(|(name, elf)| {
+        Image::parse(elf.clone()).map_err(|why| Error::Artifact { path: name.into(), why: why.to_string() })
+    });
+    Ok(Recorder::new(images.collect::<Result<Vec<_>, _>>()?))
+}
+
 fn run_one(
     scenario: &Scenario,
     options: &Options,
     programs: &Programs,
     images: &Images,
+    coverage: &mut Option<Recorder>,
 ) -> Result<ScenarioReport, Error> {
     let started = WallInstant::now();
     eprintln!("{}: {}", scenario.name, scenario.summary);
@@ -114,7 +139,8 @@ fn run_one(
         Some(path) => Some(File::create(path).map_err(|source| Error::write(path, source))?),
         None => None,
     };
-    let rig = Rig::new(programs, options.seed, capture, options.verbose)?;
+    let mut rig = Rig::new(programs, options.seed, capture, options.verbose)?;
+    rig.cover(coverage.take());
     let mut context = Context::new(rig, scenario, images, options)?;
     let mut steps = Vec::new();
     let mut failed = false;
@@ -123,7 +149,8 @@ fn run_one(
         failed |= steps.last().is_some_and(|step| step.outcome == Outcome::Failed);
     }
     let mut failure = context.take_failure();
-    let rig = context.into_rig();
+    let mut rig = context.into_rig();
+    *coverage = rig.uncover();
     let violations = violations(rig.observations());
     if let (None, Some(first)) = (&failure, violations.first()) {
         failed = true;

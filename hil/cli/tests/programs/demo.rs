@@ -130,6 +130,7 @@ fn start() {
     // The button at PB31 with its pull-up, the LED at PC18.
     write(PORT_B + 0x18, 1 << 31);
     write8(PORT_B + 0x40 + 31, 0x06);
+    write(PORT_C + 0x18, 1 << 18);
     write(PORT_C + 0x08, 1 << 18);
     // SysTick below the UART.
     write(SHPR3, 0xE0 << 24);

@@ -39,7 +39,7 @@ extern "C" fn choose(value: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn never() -> u32 {
-    42 // not taken
+    call(0x31, 0) // not taken
 }
 
 #[unsafe(no_mangle)]

@@ -1,10 +1,17 @@
-//! Flash contents that a board comes with: no time passes, no operation is seen.
+//! Flash contents that a board comes with: no time passes, no operation is seen. And what an observer may ask of flash.
+
+use sim_base::Instant;
 
 use super::Board;
 use crate::memory::FLASH_SIZE;
 use crate::nvmctrl::ecc::WORD;
 
 impl Board {
+    /// When the operation in flight in internal and in external flash ends.
+    pub fn flash_busy_until(&self) -> [Option<Instant>; 2] {
+        self.operations()
+    }
+
     /// The internal flash holds `bytes` from `addr` on, as if the chip had been programmed before it was soldered.
     /// Locks and BOOTPROT do not matter. False, and nothing is changed, if it does not fit the 1 MiB.
     pub fn preload_nvm(&mut self, addr: u32, bytes: &[u8]) -> bool {
