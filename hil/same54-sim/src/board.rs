@@ -9,8 +9,10 @@ use sim_base::{EthernetLink, Instant, Rng};
 use crate::chip::Chip;
 use crate::map::Id;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
+use crate::nor::NorCells;
 use crate::nvmctrl::NvmPulses;
 use crate::peripheral::Unmodelled;
+use crate::spi_flash::SpiFlash;
 use crate::{Event, EventKind, I2cDevice, ResetCause, SpiDevice};
 
 /// External interrupt lines of the SAM E54 (datasheet 10.2.2).
@@ -361,7 +363,7 @@ impl Board {
 
     /// `len` bytes of the external flash from `addr`, for observers.
     pub fn nor(&self, addr: u32, len: usize) -> Vec<u8> {
-        self.chip.parts.qspi.nor.copy(addr, len)
+        self.chip.parts.qspi.flash.copy(addr, len)
     }
 
     /// Bytes that the EDBG's virtual COM port (SERCOM2 on PB24/PB25) has received since the last call.
@@ -427,6 +429,33 @@ impl Board {
     /// Whether the user LED (PC18, low active) is lit.
     pub fn led(&self) -> bool {
         self.powered && self.chip.parts.port.output(2, 18) == Some(false)
+    }
+
+    /// How often the 4 KiB of the external flash around `addr` were erased, for observers.
+    pub fn nor_erases(&self, addr: u32) -> u32 {
+        self.chip.parts.qspi.flash.erases(addr)
+    }
+
+    /// Puts a fault between the QSPI controller and the external flash, for example [`SilentFlash`](crate::SilentFlash).
+    pub fn wrap_nor(&mut self, wrap: impl FnOnce(Box<dyn SpiFlash>) -> Box<dyn SpiFlash>) {
+        self.chip.parts.qspi.wrap(wrap);
+        self.chip.settle(Id::Qspi);
+    }
+
+    /// Puts a fault between the external flash and its cells, for example [`StuckBit`](crate::StuckBit).
+    pub fn wrap_nor_cells(&mut self, mut wrap: impl FnMut(Box<dyn NorCells>) -> Box<dyn NorCells>) {
+        self.chip.parts.qspi.flash.wrap_cells(&mut wrap);
+    }
+
+    /// The write protect pin W# of the external flash: true is low.
+    pub fn set_nor_write_protect(&mut self, low: bool) {
+        self.chip.parts.qspi.flash.set_write_protect(low);
+    }
+
+    /// Flash operations take their data sheets' maximum times from now on, rather than the typical ones.
+    pub fn set_worst_case_flash(&mut self, on: bool) {
+        self.chip.parts.qspi.flash.set_worst_case(on);
+        self.chip.parts.nvmctrl.set_worst_case(on);
     }
 
     /// Flips `bits` of the 64-bit word of internal flash or user page that holds `addr`, as a particle would: its error
@@ -545,7 +574,7 @@ impl Board {
 
     /// Ends of the flash operations in flight.
     fn operations(&self) -> [Option<Instant>; 2] {
-        [self.chip.parts.nvmctrl.busy_until(), self.chip.parts.qspi.nor.busy_until()]
+        [self.chip.parts.nvmctrl.busy_until(), self.chip.parts.qspi.flash.busy_until()]
     }
 
     /// Counts flash operations for a planned cut.

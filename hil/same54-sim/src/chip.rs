@@ -107,7 +107,7 @@ impl Parts {
             ramecc: Ramecc::new(),
             gmac: Gmac::new(),
             trng: Trng::new(rng.fork("trng")),
-            qspi: Qspi::new(),
+            qspi: Qspi::new(rng.fork("nor")),
             sercom: sercoms(rng),
             tc: std::array::from_fn(Tc::new),
             freqm: Stored::new("FREQM"),
@@ -529,6 +529,9 @@ impl Chip {
         let now = self.now();
         self.shared.signals.reset = None;
         self.unclocked.clear();
+        if cause.is_supply() || cause == ResetCause::Backup {
+            self.shared.memory.sense_fuses();
+        }
         match cause {
             ResetCause::PowerOn | ResetCause::BrownOut => {
                 self.lose_ram();

@@ -31,6 +31,7 @@ mod routes;
 mod rstc;
 mod rtc;
 mod sercom;
+mod spi_flash;
 mod stored;
 mod supc;
 mod tear;
@@ -41,7 +42,9 @@ mod wdt;
 
 pub use board::{Board, BoardConfig, RunStop};
 pub use event::{Event, EventKind, ResetCause};
+pub use nor::{NorCells, SilentFlash, SlowFlash, StuckBit, WornRange};
 pub use nvmctrl::{FailingPulses, NvmPulses, SoundPulses};
 pub use registers::{Coverage, Fidelity, coverage};
 pub use sercom::{I2cDevice, SpiDevice};
+pub use spi_flash::{FlashContext, Frame, Lines, SpiFlash};
 pub use tear::Tear;

@@ -40,7 +40,7 @@ pub(crate) enum Watch {
 }
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["VREG", "VREF", "BBPS", "BKOUT", "BKIN"], absent: &[] };
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["VREG", "VREF", "BKOUT", "BKIN"], absent: &[] };
 
 /// The register block.
 #[derive(Clone, Debug)]

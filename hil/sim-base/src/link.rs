@@ -24,3 +24,21 @@ pub trait EthernetLink: Send {
         true
     }
 }
+
+impl<L: EthernetLink + ?Sized> EthernetLink for Box<L> {
+    fn transmit(&mut self, now: Instant, frame: &[u8]) {
+        (**self).transmit(now, frame);
+    }
+
+    fn receive(&mut self, now: Instant) -> Option<Vec<u8>> {
+        (**self).receive(now)
+    }
+
+    fn poll_at(&self) -> Instant {
+        (**self).poll_at()
+    }
+
+    fn is_up(&self) -> bool {
+        (**self).is_up()
+    }
+}

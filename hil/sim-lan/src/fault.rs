@@ -194,6 +194,15 @@ mod tests {
     }
 
     #[test]
+    fn any_link_can_be_faulty_also_one_that_is_only_known_as_a_link() {
+        let link: Box<dyn EthernetLink> = Box::new(Echo::default());
+        let config = FaultConfig { drop_ppm: 1_000_000, ..FaultConfig::default() };
+        let mut link: Box<dyn EthernetLink> = Box::new(FaultyLink::new(link, config, Rng::new(1)));
+        link.transmit(Instant::ZERO, &[0; 60]);
+        assert_eq!((link.receive(Instant::ZERO), link.is_up()), (None, true));
+    }
+
+    #[test]
     fn no_faults_change_nothing() {
         let (log, counts) = run(FaultConfig::default(), 1);
         assert_eq!(log.len(), 2_000);

@@ -34,7 +34,7 @@ impl Board {
     pub fn preload_nor(&mut self, addr: u32, bytes: &[u8]) -> bool {
         let fits = (addr as usize).checked_add(bytes.len()).is_some_and(|end| end <= crate::nor::SIZE as usize);
         if fits {
-            self.chip.parts.qspi.nor.preload(addr, bytes);
+            self.chip.parts.qspi.flash.preload(addr, bytes);
         }
         fits
     }

@@ -7,6 +7,7 @@ use super::{Board, BoardConfig, RunStop};
 use crate::{EventKind, ResetCause};
 
 mod ethernet;
+mod faults;
 mod power;
 mod snapshot;
 
@@ -421,6 +422,7 @@ fn a_brown_out_resets_the_chip_only_while_its_detector_is_on() {
 #[test]
 fn the_core_waits_while_the_serial_memory_answers() {
     let mut board = counting();
+    board.run_until(millis(1));
     set(&mut board, DHCSR, 0xA05F_0003);
     set(&mut board, 0x4200_3404, 1);
     set(&mut board, 0x4200_3408, 3 << 8);
@@ -436,6 +438,7 @@ fn the_core_waits_while_the_serial_memory_answers() {
 #[test]
 fn a_cut_in_a_nor_program_leaves_the_rest_of_the_array_alone() {
     let mut board = counting();
+    board.run_until(millis(1));
     set(&mut board, DHCSR, 0xA05F_0003);
     board.cut_power_in_flash_operation(0, 100);
     set(&mut board, 0x4200_3404, 1);

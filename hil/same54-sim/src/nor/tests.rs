@@ -2,32 +2,55 @@ use std::collections::BTreeSet;
 
 use sim_base::Rng;
 
-use super::{Frame, Lines, Nor};
+use super::{Frame, Lines, Nor, SIZE, SilentFlash, SlowFlash, StuckBit, WornRange};
 use crate::EventKind;
 use crate::rig::Rig;
+use crate::spi_flash::{FlashContext, SpiFlash};
+use crate::tear::Tear;
 
 const MS: u64 = 1_000_000;
 
+mod faults;
+mod modes;
+
 struct Bench {
-    nor: Nor,
+    nor: Box<dyn SpiFlash>,
     rig: Rig,
     now: u64,
 }
 
 impl Bench {
     fn new() -> Self {
-        let mut nor = Nor::new();
+        let mut nor: Box<dyn SpiFlash> = Box::new(Nor::new(Rng::new(5)));
         nor.power_on(sim_base::Instant::ZERO);
-        Self { nor, rig: Rig::new(), now: 0 }
+        Self { nor, rig: Rig::new(), now: MS }
     }
 
     fn begin(&mut self, opcode: u8, address: Option<(u32, u8, Lines)>, dummy: u8) {
-        let frame = Frame { opcode, opcode_lines: Lines::One, address, dummy, data_lines: Lines::One };
-        self.nor.begin(frame, &mut self.rig.cx(self.now));
+        self.begin_frame(Frame {
+            opcode: Some((opcode, Lines::One)),
+            address,
+            option: None,
+            dummy,
+            data_lines: Lines::One,
+            double_rate: false,
+        });
+    }
+
+    fn begin_frame(&mut self, frame: Frame) {
+        self.nor.begin(frame, &mut FlashContext::new(&mut self.rig.cx(self.now)));
+    }
+
+    fn read_byte(&mut self, lines: Lines) -> u8 {
+        self.nor.read(lines, &mut FlashContext::new(&mut self.rig.cx(self.now)))
+    }
+
+    fn write_byte(&mut self, byte: u8, lines: Lines) {
+        self.nor.write(byte, lines, &mut FlashContext::new(&mut self.rig.cx(self.now)));
     }
 
     fn end(&mut self) {
-        self.nor.end(&mut self.rig.cx(self.now));
+        self.nor.end(&mut FlashContext::new(&mut self.rig.cx(self.now)));
     }
 
     fn command(&mut self, opcode: u8) {
@@ -37,7 +60,7 @@ impl Bench {
 
     fn register(&mut self, opcode: u8) -> u8 {
         self.begin(opcode, None, 0);
-        let value = self.nor.read_byte(Lines::One, &mut self.rig.cx(self.now));
+        let value = self.read_byte(Lines::One);
         self.end();
         value
     }
@@ -45,13 +68,13 @@ impl Bench {
     fn write_register(&mut self, opcode: u8, value: u8) {
         self.command(0x06);
         self.begin(opcode, None, 0);
-        self.nor.write_byte(value, Lines::One, &mut self.rig.cx(self.now));
+        self.write_byte(value, Lines::One);
         self.end();
     }
 
     fn read(&mut self, addr: u32, len: usize) -> Vec<u8> {
         self.begin(0x03, Some((addr, 3, Lines::One)), 0);
-        let bytes = (0..len).map(|_| self.nor.read_byte(Lines::One, &mut self.rig.cx(self.now))).collect();
+        let bytes = (0..len).map(|_| self.read_byte(Lines::One)).collect();
         self.end();
         bytes
     }
@@ -60,7 +83,7 @@ impl Bench {
         self.command(0x06);
         self.begin(0x02, Some((addr, 3, Lines::One)), 0);
         for byte in data {
-            self.nor.write_byte(*byte, Lines::One, &mut self.rig.cx(self.now));
+            self.write_byte(*byte, Lines::One);
         }
         self.end();
     }
@@ -72,7 +95,7 @@ impl Bench {
     }
 
     fn wait(&mut self) {
-        if let Some(until) = self.nor.busy_until() {
+        while let Some(until) = self.nor.busy_until() {
             self.now = until.as_nanos();
             self.nor.advance(until);
         }
@@ -83,7 +106,7 @@ impl Bench {
 fn the_jedec_id_is_that_of_an_n25q256a() {
     let mut bench = Bench::new();
     bench.begin(0x9F, None, 0);
-    let id: Vec<u8> = (0..3).map(|_| bench.nor.read_byte(Lines::One, &mut bench.rig.cx(0))).collect();
+    let id: Vec<u8> = (0..3).map(|_| bench.read_byte(Lines::One)).collect();
     assert_eq!(id, [0x20, 0xBA, 0x19]);
 }
 
@@ -91,7 +114,7 @@ fn the_jedec_id_is_that_of_an_n25q256a() {
 fn a_program_needs_write_enable_and_clears_it_at_its_end() {
     let mut bench = Bench::new();
     bench.begin(0x02, Some((0, 3, Lines::One)), 0);
-    bench.nor.write_byte(0, Lines::One, &mut bench.rig.cx(0));
+    bench.write_byte(0, Lines::One);
     bench.end();
     assert_eq!(bench.read(0, 1), [0xFF]);
     assert_eq!(bench.rig.violations().len(), 1);
@@ -175,7 +198,7 @@ fn four_byte_mode_reaches_the_upper_half_as_does_the_extended_address_register()
     assert_eq!(bench.register(0x70), 0x81);
     bench.command(0x06);
     bench.begin(0x02, Some((0x0100_0010, 4, Lines::One)), 0);
-    bench.nor.write_byte(0x77, Lines::One, &mut bench.rig.cx(0));
+    bench.write_byte(0x77, Lines::One);
     bench.end();
     bench.wait();
     bench.command(0x06);
@@ -191,15 +214,15 @@ fn quad_output_reads_need_eight_dummy_cycles_and_four_lines() {
     bench.program(0, &[0x5A]);
     bench.wait();
     bench.begin(0x6B, Some((0, 3, Lines::One)), 8);
-    assert_eq!(bench.nor.read_byte(Lines::Four, &mut bench.rig.cx(bench.now)), 0x5A);
+    assert_eq!(bench.read_byte(Lines::Four), 0x5A);
     bench.end();
     bench.begin(0x6B, Some((0, 3, Lines::One)), 6);
-    assert_eq!(bench.nor.read_byte(Lines::Four, &mut bench.rig.cx(bench.now)), 0xFF);
+    assert_eq!(bench.read_byte(Lines::Four), 0xFF);
     bench.end();
     // The volatile configuration register changes the number.
     bench.write_register(0x81, 0x6B);
     bench.begin(0x6B, Some((0, 3, Lines::One)), 6);
-    assert_eq!(bench.nor.read_byte(Lines::Four, &mut bench.rig.cx(bench.now)), 0x5A);
+    assert_eq!(bench.read_byte(Lines::Four), 0x5A);
     bench.end();
 }
 

@@ -7,8 +7,8 @@
 //! word 25 us are assumed). A write changes the array when it completes; until then reads of its bank stall the core,
 //! unless they suspend it. Assumed: programming a 64-bit word twice without an erase ANDs data and code (and is reported
 //! as a violation); a word with a double error reads as its cells are, without a bus error; a suspension delays read and
-//! operation by 20 us each, and the core's own fetches suspend an operation once, since its loop is in a cache then; a
-//! reset lets an operation in flight complete; power reduction mode ends with the next command or buffer write unless
+//! operation by 20 us each, so that STATUS.SUSP is over before anybody reads it, and the core's own fetches suspend an
+//! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; power reduction mode ends with the next command or buffer write unless
 //! CTRLA.PRM is MANUAL. Wait states and cache bits of CTRLA are stored.
 
 mod array;
@@ -51,7 +51,7 @@ const PRM_MANUAL: u32 = 3;
 const CTRLA_RESET: u32 = 0x0004;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["DBGCTRL"], absent: &[] };
+pub(crate) const LEDGER: Ledger = Ledger::MODELLED;
 
 /// INTFLAG bits.
 mod flag {
@@ -100,6 +100,7 @@ pub(crate) struct Nvmctrl {
     operation: Option<Operation>,
     /// What follows `operation`.
     queue: VecDeque<Operation>,
+    worst_case: bool,
     pulses: Box<dyn NvmPulses>,
 }
 
@@ -140,6 +141,7 @@ impl Nvmctrl {
             smart: Smart::default(),
             operation: None,
             queue: VecDeque::new(),
+            worst_case: false,
             pulses,
         }
     }
@@ -148,6 +150,11 @@ impl Nvmctrl {
     pub(crate) fn wrap_pulses(&mut self, wrap: impl FnOnce(Box<dyn NvmPulses>) -> Box<dyn NvmPulses>) {
         let inner = std::mem::replace(&mut self.pulses, Box::new(SoundPulses));
         self.pulses = wrap(inner);
+    }
+
+    /// Operations take their maximum times from now on.
+    pub(crate) fn set_worst_case(&mut self, on: bool) {
+        self.worst_case = on;
     }
 
     /// When the operation in flight, if any, completes.
@@ -220,7 +227,13 @@ impl Nvmctrl {
         cx.memory.set_busy_bank(NO_BANK);
         cx.signals.attention = true;
         let Some(mut operation) = self.queue.pop_front() else { return };
-        operation.done_at = if cx.flash_timing { at + operation.time } else { at };
+        // The maximum is twice the typical time of a page and four times that of a block (54.12).
+        let factor = match (self.worst_case, &operation.kind) {
+            (false, _) => 1,
+            (true, Kind::Erase) => 4,
+            (true, _) => 2,
+        };
+        operation.done_at = if cx.flash_timing { at + operation.time * factor } else { at };
         operation.announce(cx);
         if cx.flash_timing && operation.addr < FLASH_SIZE && operation.len != 0 {
             cx.memory.set_busy_bank(operation.addr / BANK_SIZE);
@@ -265,7 +278,7 @@ impl Nvmctrl {
     /// Registers as after a reset.
     fn restart(&mut self, cx: &mut Context<'_>) {
         let pulses = std::mem::replace(&mut self.pulses, Box::new(SoundPulses));
-        *self = Self::with(pulses);
+        *self = Self { worst_case: self.worst_case, ..Self::with(pulses) };
         self.load_fuses(cx);
     }
 }
@@ -337,16 +350,13 @@ impl Peripheral for Nvmctrl {
         }
     }
 
-    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+    fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
         while let Some(operation) = self.operation.take() {
             operation.complete(self.pulses.as_mut(), cx);
             self.operation = self.queue.pop_front();
         }
         cx.signals.reset = None;
         cx.memory.set_busy_bank(NO_BANK);
-        if cause.is_supply() {
-            cx.memory.sense_fuses();
-        }
         self.restart(cx);
     }
 

@@ -44,6 +44,7 @@ impl Bench {
     }
 
     fn reset(&mut self) {
+        self.rig.memory.sense_fuses();
         self.nvm.reset(ResetCause::PowerOn, &mut self.rig.cx(self.now));
     }
 

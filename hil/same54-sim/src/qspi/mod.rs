@@ -1,10 +1,15 @@
 //! QSPI: quad serial peripheral interface (SAM D5x/E5x datasheet, 37).
 //!
-//! Fidelity: serial memory mode with instruction frames of all widths, read and write transfers, memory reads and writes
-//! through the AHB window at 0x0400_0000, INSTREND and CSRISE, and plain SPI mode with 8-bit data are modelled, with the
-//! time that frames take on the wires. DDR, scrambling, continuous read mode and the DMA requests are stored only; WDRBT
-//! and delays are ignored. The serial memory is the board's N25Q256A.
+//! Fidelity: modelled are serial memory mode with instruction frames of every form (widths, option codes, 3- and 4-byte
+//! addresses, dummy cycles, double data rate, frames without instruction, continuous read mode), read, write and memory
+//! transfers through the AHB window at 0x0400_0000 or, with CTRLB.SMEMREG, through RXDATA and TXDATA; SPI mode with 8 and
+//! 16 bits, a holding register, CSMODE, local loopback and WDRBT; BAUD, DLYBS, DLYBCT and DLYCS as time; all flags with
+//! their interrupts; and the two DMA requests. Assumed: DLYBCT counts 32 clocks a step in SPI mode only; an option code is
+//! sent with its low bits; a frame with data that goes through RXDATA or TXDATA starts with the first of them. Clock phase
+//! and polarity do not matter. Scrambling is stored; a transfer with it on is reported as a violation and not scrambled.
+//! The serial memory is the board's N25Q256A.
 
+mod frame;
 mod spi;
 #[cfg(test)]
 mod tests;
@@ -15,11 +20,12 @@ use armv7m::Size;
 use sim_base::{Instant, Rng};
 
 use crate::event::ResetCause;
-use crate::nor::{Frame, Lines, Nor};
+use crate::nor::Nor;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
+use crate::spi_flash::{FlashContext, Lines, SpiFlash};
 use crate::tear::Tear;
-use spi::SpiFrame;
+use spi::Spi;
 
 /// The memory is off below this many millivolts (data sheet, VWI).
 const NOR_WRITE_INHIBIT: u32 = 2_500;
@@ -36,29 +42,22 @@ const ERROR: u32 = 1 << 3;
 const CSRISE: u32 = 1 << 8;
 const INSTREND: u32 = 1 << 10;
 const INT_MASK: u32 = 0x050F;
+/// What a write to INTFLAG clears; RXDATA and TXDATA clear the others.
+const INT_CLEARED: u32 = TXC | ERROR | CSRISE | INSTREND;
 
-/// INSTRFRAME fields.
-mod frame {
-    pub(super) const INSTREN: u32 = 1 << 4;
-    pub(super) const ADDREN: u32 = 1 << 5;
-    pub(super) const OPTCODEEN: u32 = 1 << 6;
-    pub(super) const DATAEN: u32 = 1 << 7;
-    pub(super) const ADDRLEN: u32 = 1 << 10;
-}
-
-/// INSTRFRAME.TFRTYPE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TransferType {
-    Read,
-    ReadMemory,
-    Write,
-    WriteMemory,
+/// CTRLB fields.
+mod ctrlb {
+    pub(super) const MEMORY: u32 = 1 << 0;
+    pub(super) const LOOPEN: u32 = 1 << 1;
+    pub(super) const WDRBT: u32 = 1 << 2;
+    pub(super) const SMEMREG: u32 = 1 << 3;
 }
 
 /// A frame whose data phase goes on.
 #[derive(Clone, Copy, Debug)]
 struct Transfer {
     lines: Lines,
+    double_rate: bool,
     /// AHB address that continues a memory transfer.
     next: u32,
 }
@@ -77,21 +76,25 @@ pub(crate) struct Qspi {
     scrambctrl: u32,
     rxdata: u32,
     transfer: Option<Transfer>,
-    spi: Option<SpiFrame>,
+    /// Continuous read mode: the instruction has been sent.
+    instruction_sent: bool,
+    spi: Spi,
+    /// When chip select may fall again.
+    select_at: Instant,
     /// When the wires are free: flags of what was sent rise then.
     wires_free_at: Instant,
     /// Flags that rise at `wires_free_at`.
     upcoming: u32,
-    pub(crate) nor: Nor,
+    pub(crate) flash: Box<dyn SpiFlash>,
 }
 
 impl Qspi {
-    /// As after power-on, with an erased memory.
-    pub(crate) fn new() -> Self {
-        Self::with(Nor::new())
+    /// As after power-on, with an erased memory whose chance follows `rng`.
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self::with(Box::new(Nor::new(rng)))
     }
 
-    fn with(nor: Nor) -> Self {
+    fn with(flash: Box<dyn SpiFlash>) -> Self {
         Self {
             ctrla: 0,
             ctrlb: 0,
@@ -104,187 +107,126 @@ impl Qspi {
             scrambctrl: 0,
             rxdata: 0,
             transfer: None,
-            spi: None,
+            instruction_sent: false,
+            spi: Spi::default(),
+            select_at: Instant::ZERO,
             wires_free_at: Instant::ZERO,
             upcoming: 0,
-            nor,
+            flash,
         }
+    }
+
+    /// Puts a fault between the controller and its memory.
+    pub(crate) fn wrap(&mut self, wrap: impl FnOnce(Box<dyn SpiFlash>) -> Box<dyn SpiFlash>) {
+        let flash = std::mem::replace(&mut self.flash, Box::new(Nor::new(Rng::new(0))));
+        self.flash = wrap(flash);
     }
 
     /// The supply failed.
     pub(crate) fn power_cut(&mut self, tear: Option<Tear>, rng: &mut Rng) -> Option<String> {
-        self.nor.power_cut(tear, rng)
+        self.flash.power_cut(tear, rng)
     }
 
     /// Whether the memory has supply and loses it at `millivolts`.
     pub(crate) fn nor_loses_supply(&self, millivolts: u32) -> bool {
-        self.nor.is_powered() && millivolts < NOR_WRITE_INHIBIT
+        self.flash.is_powered() && millivolts < NOR_WRITE_INHIBIT
     }
 
     /// The memory's supply is at `millivolts`.
     pub(crate) fn supply_nor(&mut self, millivolts: u32, cx: &mut Context<'_>) {
         let powered = millivolts >= NOR_WRITE_INHIBIT;
-        if powered && !self.nor.is_powered() {
-            self.nor.power_on(cx.now);
+        if powered && !self.flash.is_powered() {
+            self.flash.power_on(cx.now);
         }
     }
 
     /// A read in the AHB window, `offset` from its start. The time is what the wires need for it.
     pub(crate) fn ahb_read(&mut self, offset: u32, size: Size, cx: &mut Context<'_>) -> Option<(u32, Duration)> {
-        let mut time = self.open(offset, false, cx)?;
-        let lines = self.transfer?.lines;
-        let mut bytes = [0; 4];
-        for byte in &mut bytes[..size as usize] {
-            *byte = self.nor.read_byte(lines, cx);
-        }
-        time += self.data_time(size, lines, cx);
-        self.transfer = Some(Transfer { lines, next: offset.wrapping_add(size as u32) });
-        Some((u32::from_le_bytes(bytes), time))
+        let time = self.open(offset, false, cx)?;
+        let (value, data_time) = self.read_data(size as u32, cx);
+        self.pass(offset, size);
+        Some((value, time + data_time))
     }
 
     /// A write in the AHB window; see [`ahb_read`](Self::ahb_read).
     pub(crate) fn ahb_write(&mut self, offset: u32, size: Size, value: u32, cx: &mut Context<'_>) -> Option<Duration> {
-        let mut time = self.open(offset, true, cx)?;
-        let lines = self.transfer?.lines;
-        for byte in &value.to_le_bytes()[..size as usize] {
-            self.nor.write_byte(*byte, lines, cx);
-        }
-        time += self.data_time(size, lines, cx);
-        self.transfer = Some(Transfer { lines, next: offset.wrapping_add(size as u32) });
-        Some(time)
+        let time = self.open(offset, true, cx)?;
+        let data_time = self.write_data(size as u32, value, cx);
+        self.pass(offset, size);
+        Some(time + data_time)
     }
 
-    /// Makes sure that a frame is open which an access at `offset` continues. `None` is a bus error.
-    fn open(&mut self, offset: u32, write: bool, cx: &mut Context<'_>) -> Option<Duration> {
-        self.advance(cx);
-        let serial_memory = self.ctrlb & 1 != 0;
-        if self.ctrla & ENABLE == 0 || !serial_memory || self.instrframe & frame::DATAEN == 0 {
-            cx.violation("QSPI window accessed without a frame with data in serial memory mode");
-            return None;
-        }
-        let transfer_type = self.transfer_type();
-        let writes = matches!(transfer_type, TransferType::Write | TransferType::WriteMemory);
-        if writes != write {
-            cx.violation(format!("QSPI window: access does not fit TFRTYPE {transfer_type:?}"));
-            return None;
-        }
-        let memory = matches!(transfer_type, TransferType::ReadMemory | TransferType::WriteMemory);
-        match self.transfer {
-            Some(transfer) if !memory || transfer.next == offset => Some(Duration::ZERO),
-            open => {
-                if open.is_some() {
-                    // 37.6.8.5: a jump ends the frame and starts another.
-                    self.nor.end(cx);
-                    self.intflag |= CSRISE;
-                }
-                let address = if memory { offset } else { self.instraddr };
-                Some(self.start(address, cx))
-            }
+    fn pass(&mut self, offset: u32, size: Size) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.next = offset.wrapping_add(size as u32);
         }
     }
 
-    fn transfer_type(&self) -> TransferType {
-        match self.instrframe >> 12 & 3 {
-            0 => TransferType::Read,
-            1 => TransferType::ReadMemory,
-            2 => TransferType::Write,
-            _ => TransferType::WriteMemory,
+    fn read_data(&mut self, bytes: u32, cx: &mut Context<'_>) -> (u32, Duration) {
+        let Some(transfer) = self.transfer else { return (0, Duration::ZERO) };
+        let mut flash_cx = FlashContext::new(cx);
+        let mut value = 0;
+        for n in 0..bytes {
+            value |= u32::from(self.flash.read(transfer.lines, &mut flash_cx)) << (8 * n);
         }
+        (value, self.data_time(bytes, transfer, cx))
     }
 
-    /// Lines of instruction, address and data (INSTRFRAME.WIDTH).
-    fn widths(&self) -> (Lines, Lines, Lines) {
-        use Lines::{Four, One, Two};
-        match self.instrframe & 7 {
-            0 => (One, One, One),
-            1 => (One, One, Two),
-            2 => (One, One, Four),
-            3 => (One, Two, Two),
-            4 => (One, Four, Four),
-            5 => (Two, Two, Two),
-            _ => (Four, Four, Four),
+    fn write_data(&mut self, bytes: u32, value: u32, cx: &mut Context<'_>) -> Duration {
+        let Some(transfer) = self.transfer else { return Duration::ZERO };
+        let mut flash_cx = FlashContext::new(cx);
+        for byte in &value.to_le_bytes()[..bytes as usize] {
+            self.flash.write(*byte, transfer.lines, &mut flash_cx);
         }
+        self.data_time(bytes, transfer, cx)
     }
 
-    /// Sends the head of a frame and opens its data phase. The time is what the wires need for it.
-    fn start(&mut self, address: u32, cx: &mut Context<'_>) -> Duration {
-        let (opcode_lines, address_lines, data_lines) = self.widths();
-        let control = self.instrframe;
-        let mut cycles = 0;
-        if control & frame::INSTREN != 0 {
-            cycles += 8 / opcode_lines as u32;
-        } else {
-            cx.violation("QSPI frame without an instruction: continuous read mode is not modelled");
-        }
-        let address = (control & frame::ADDREN != 0).then(|| {
-            let bytes = if control & frame::ADDRLEN != 0 { 4 } else { 3 };
-            cycles += 8 * u32::from(bytes) / address_lines as u32;
-            (address, bytes, address_lines)
-        });
-        let mut dummy = control >> 16 & 31;
-        if control & frame::OPTCODEEN != 0 {
-            dummy += (1 << (control >> 8 & 3)) / address_lines as u32;
-        }
-        cycles += dummy;
-        let opcode = self.instrctrl as u8;
-        self.nor.begin(Frame { opcode, opcode_lines, address, dummy: dummy as u8, data_lines }, cx);
-        self.transfer = Some(Transfer { lines: data_lines, next: 0 });
-        self.clock_time(cycles, cx)
+    fn data_time(&self, bytes: u32, transfer: Transfer, cx: &Context<'_>) -> Duration {
+        let cycles = 8 * bytes / transfer.lines as u32;
+        self.clock_time(if transfer.double_rate { cycles.div_ceil(2) } else { cycles }, cx)
     }
 
+    /// Time of so many periods of the serial clock.
     fn clock_time(&self, cycles: u32, cx: &Context<'_>) -> Duration {
-        let divider = u64::from(self.baud >> 8 & 0xFF) + 1;
-        Duration::from_nanos(u64::from(cycles) * divider * 1_000_000_000 / u64::from(cx.clocks.cpu.max(1)))
+        self.peripheral_time(u64::from(cycles) * (u64::from(self.baud >> 8 & 0xFF) + 1), cx)
     }
 
-    fn data_time(&self, size: Size, lines: Lines, cx: &Context<'_>) -> Duration {
-        self.clock_time(8 * size as u32 / lines as u32, cx)
+    /// Time of so many periods of the peripheral's clock.
+    fn peripheral_time(&self, cycles: u64, cx: &Context<'_>) -> Duration {
+        Duration::from_nanos(cycles * 1_000_000_000 / u64::from(cx.clocks.cpu.max(1)))
+    }
+
+    /// Chip select falls as soon as it may. The time until the first edge of the clock: rest of DLYCS, then DLYBS.
+    fn select_time(&self, cx: &Context<'_>) -> Duration {
+        self.select_at.since(cx.now) + self.peripheral_time(u64::from(self.baud >> 16 & 0xFF), cx)
     }
 
     /// Chip select rises.
     fn close(&mut self, cx: &mut Context<'_>) {
         if self.transfer.take().is_some() {
-            self.nor.end(cx);
-            self.intflag |= INSTREND | CSRISE;
+            self.end_frame(cx);
+            self.intflag |= INSTREND;
         }
-        if self.spi.take().is_some() {
-            self.nor.end(cx);
-            self.intflag |= CSRISE;
-        }
-    }
-
-    /// INSTRFRAME was written in serial memory mode: without data, the frame goes out now (37.6.8.4).
-    fn frame_written(&mut self, cx: &mut Context<'_>) {
-        if self.ctrlb & 1 == 0 || self.ctrla & ENABLE == 0 {
-            return;
-        }
-        if self.transfer.is_some() {
-            cx.violation("QSPI.INSTRFRAME written before the transfer ended with LASTXFER");
-            self.close(cx);
-        }
-        if self.instrframe & frame::DATAEN == 0 {
-            let time = self.start(self.instraddr, cx);
-            self.transfer = None;
-            self.nor.end(cx);
-            self.wires_free_at = cx.now + time;
-            self.upcoming |= INSTREND | CSRISE;
+        if self.spi.end() {
+            self.end_frame(cx);
         }
     }
 
-    /// A character in SPI mode.
-    fn exchange(&mut self, value: u32, cx: &mut Context<'_>) {
-        if self.ctrla & ENABLE == 0 || self.ctrlb & 1 != 0 {
-            cx.violation("QSPI.TXDATA written outside SPI mode");
-            return;
-        }
-        if self.ctrlb >> 8 & 15 != 0 {
-            cx.unmodelled(0x04, true);
-        }
-        let frame = self.spi.get_or_insert_with(SpiFrame::default);
-        self.rxdata = u32::from(frame.exchange(value as u8, &mut self.nor, cx));
-        self.wires_free_at = cx.now + self.clock_time(8, cx);
-        self.upcoming |= RXC | DRE | TXC;
-        self.intflag &= !(RXC | DRE | TXC);
+    fn end_frame(&mut self, cx: &mut Context<'_>) {
+        self.flash.end(&mut FlashContext::new(cx));
+        self.intflag |= CSRISE;
+        // DLYCS: at least one period.
+        let inactive = u64::from(self.ctrlb >> 24).max(1);
+        self.select_at = cx.now + self.peripheral_time(inactive, cx);
+    }
+
+    fn enabled_in_memory_mode(&self) -> bool {
+        self.ctrla & ENABLE != 0 && self.ctrlb & ctrlb::MEMORY != 0
+    }
+
+    fn status(&self) -> u32 {
+        // CSSTATUS: chip select is high.
+        self.ctrla & ENABLE | u32::from(self.transfer.is_none() && !self.spi.is_selected()) << 9
     }
 }
 
@@ -295,14 +237,10 @@ impl Peripheral for Qspi {
             0x00 => self.ctrla,
             0x04 => self.ctrlb,
             0x08 => self.baud,
-            0x0C => {
-                self.intflag &= !RXC;
-                self.rxdata
-            }
+            0x0C => self.take_rxdata(cx),
             0x14 | 0x18 => self.inten,
             0x1C => self.intflag,
-            // ENABLE, and CSSTATUS: chip select is high.
-            0x20 => self.ctrla & ENABLE | u32::from(self.transfer.is_none() && self.spi.is_none()) << 9,
+            0x20 => self.status(),
             0x30 => self.instraddr,
             0x34 => self.instrctrl,
             0x38 => self.instrframe,
@@ -317,24 +255,27 @@ impl Peripheral for Qspi {
         match offset {
             0x00 if w.value & 1 != 0 => {
                 self.close(cx);
-                *self = Self::with(self.nor.clone());
+                self.restart();
             }
             0x00 => {
                 let was = self.ctrla;
                 self.ctrla = w.value & ENABLE;
-                if was & ENABLE == 0 && self.ctrla & ENABLE != 0 && self.ctrlb & 1 == 0 {
+                if was & ENABLE == 0 && self.ctrla & ENABLE != 0 {
                     self.intflag |= DRE;
                 }
-                if w.value & LASTXFER != 0 || self.ctrla & ENABLE == 0 {
+                if w.value & LASTXFER != 0 && self.spi.is_shifting() {
+                    // SPI mode: after the character that is on its way.
+                    self.spi.last = true;
+                } else if w.value & LASTXFER != 0 || self.ctrla & ENABLE == 0 {
                     self.close(cx);
                 }
             }
             0x04 => self.ctrlb = w.onto_masked(self.ctrlb, 0xFFFF_0F3F),
             0x08 => self.baud = w.onto_masked(self.baud, 0x00FF_FF03),
-            0x10 => self.exchange(w.value, cx),
+            0x10 => self.put_txdata(w.value & 0xFFFF, cx),
             0x14 => self.inten &= !w.value,
             0x18 => self.inten |= w.value & INT_MASK,
-            0x1C => self.intflag &= !(w.value & (ERROR | CSRISE | INSTREND)),
+            0x1C => self.intflag &= !(w.value & INT_CLEARED),
             0x30 => self.instraddr = w.onto(self.instraddr),
             0x34 => self.instrctrl = w.onto_masked(self.instrctrl, 0x00FF_00FF),
             0x38 => {
@@ -342,7 +283,9 @@ impl Peripheral for Qspi {
                 self.frame_written(cx);
             }
             0x40 => self.scrambctrl = w.onto_masked(self.scrambctrl, 3),
-            0x0C | 0x20 | 0x44 => {}
+            // The key cannot be read back, and scrambling does not happen.
+            0x44 => {}
+            0x0C | 0x20 => {}
             _ => {
                 cx.unmodelled(offset, true);
             }
@@ -352,23 +295,40 @@ impl Peripheral for Qspi {
     fn reset(&mut self, _cause: ResetCause, cx: &mut Context<'_>) {
         // The memory has no reset line: only the supply resets it. A frame that is cut off ends.
         self.close(cx);
-        self.nor.advance(cx.now);
-        *self = Self::with(self.nor.clone());
+        self.flash.advance(cx.now);
+        self.restart();
     }
 
     fn next_event(&self) -> Instant {
-        let wires = if self.upcoming & self.inten != 0 { self.wires_free_at } else { Instant::NEVER };
-        wires.min(self.nor.busy_until().unwrap_or(Instant::NEVER))
+        let wires = if self.upcoming & (self.inten | DRE) != 0 { self.wires_free_at } else { Instant::NEVER };
+        wires.min(self.spi.done_at()).min(self.flash.busy_until().unwrap_or(Instant::NEVER))
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) {
         if self.upcoming != 0 && self.wires_free_at <= cx.now {
             self.intflag |= std::mem::take(&mut self.upcoming);
         }
-        self.nor.advance(cx.now);
+        self.advance_spi(cx);
+        self.flash.advance(cx.now);
     }
 
     fn irqs(&self) -> u64 {
         u64::from(self.inten & self.intflag != 0)
+    }
+
+    fn dma_requests(&self) -> u128 {
+        if self.ctrla & ENABLE == 0 {
+            return 0;
+        }
+        // Trigger sources 0x53 and 0x54 (22.8.9).
+        u128::from(self.intflag & RXC != 0) << 0x53 | u128::from(self.intflag & DRE != 0) << 0x54
+    }
+}
+
+impl Qspi {
+    /// Registers as after a reset; the memory stays as it is.
+    fn restart(&mut self) {
+        let flash = std::mem::replace(&mut self.flash, Box::new(Nor::new(Rng::new(0))));
+        *self = Self::with(flash);
     }
 }

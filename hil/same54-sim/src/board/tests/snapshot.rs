@@ -33,6 +33,7 @@ fn march_together(a: &mut Board, b: &mut Board, steps: u32, seed: u64) {
 /// A board with a program, in the middle of an erase of each flash and with a timer and the watchdog running.
 fn busy() -> Board {
     let mut board = counting();
+    board.run_until(millis(1));
     set(&mut board, 0x4200_3404, 1);
     set(&mut board, 0x4200_3400, 2);
     set(&mut board, 0x4200_3434, 0x06);
@@ -45,6 +46,7 @@ fn busy() -> Board {
     board.debug_write(0x4000_2001, Size::Byte, 5).expect("WDT");
     board.debug_write(0x4000_2000, Size::Byte, 2).expect("WDT");
     board.run_until(millis(7));
+    assert!(board.operations().iter().all(Option::is_some), "both flashes are busy");
     board
 }
 
@@ -52,7 +54,7 @@ fn busy() -> Board {
 fn a_snapshot_in_the_middle_of_everything_goes_on_like_the_original() {
     let mut board = busy();
     let mut copy = board.snapshot();
-    march_together(&mut board, &mut copy, 300, 1);
+    march_together(&mut board, &mut copy, 100, 1);
 }
 
 #[test]
@@ -70,7 +72,7 @@ fn a_restored_board_goes_on_like_the_original() {
     board.run_until(millis(120));
     board.restore_from(&point);
     let mut fresh = point.snapshot();
-    march_together(&mut board, &mut fresh, 300, 2);
+    march_together(&mut board, &mut fresh, 100, 2);
 }
 
 #[test]
