@@ -204,7 +204,7 @@ impl Gmac {
         let rmii = self.ur & 1 == 0;
         let fast = self.ncfgr & ncfgr::SPD != 0;
         let link = self.phy.carries(cx.now, cx.link_is_up());
-        rmii && link.is_some_and(|link| link.fast == fast)
+        rmii && self.phy.gives_clock() && link.is_some_and(|link| link.fast == fast)
     }
 
     /// What time has brought about inside of the controller.

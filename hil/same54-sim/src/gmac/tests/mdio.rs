@@ -154,6 +154,22 @@ fn mac_without_its_clock_waits() {
 }
 
 #[test]
+fn clock_mode_without_an_oscillator_stops_frames_both_ways() {
+    let mut bench = Bench::running();
+    bench.mdio(1, 0, 0x1F, 0x8180);
+    bench.queue(0, &frame(MAC, 60), 0);
+    bench.start();
+    bench.arrive(&frame(MAC, 60));
+    bench.pass(MS);
+    assert_eq!((bench.received(0), bench.sent().len()), (None, 0));
+    bench.mdio(1, 0, 0x1F, 0x8100);
+    bench.arrive(&frame(MAC, 60));
+    bench.pass(MS);
+    assert!(bench.received(0).is_some());
+    assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
 fn management_right_after_reset_breaks_a_rule() {
     let mut bench = Bench::running();
     bench.gmac.set_phy_reset(true, &mut bench.rig.cx(bench.now));
