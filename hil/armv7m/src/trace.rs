@@ -164,7 +164,9 @@ impl Trace {
 
     /// Every 2^24 cycles, as DWT_CTRL.SYNCTAP at 1 would have it; the other taps are not told apart.
     fn synchronise(&mut self, cycle: Cycle) {
-        if self.control & tcr::SYNCENA != 0 && self.synchronised.is_none_or(|last| cycle - last >= 1 << 24) {
+        if self.control & tcr::SYNCENA != 0
+            && self.synchronised.is_none_or(|last| cycle.saturating_sub(last) >= 1 << 24)
+        {
             self.synchronised = Some(cycle);
             self.output.extend(SYNCHRONISATION);
         }
@@ -176,7 +178,8 @@ impl Trace {
             return;
         }
         let shift = 2 * (self.control >> 8 & 3);
-        let delta = ((cycle - self.stamped) >> shift).min(0x0FFF_FFFF) as u32;
+        // A tick of POSTCNT may be told after what came later in the same instruction.
+        let delta = (cycle.saturating_sub(self.stamped) >> shift).min(0x0FFF_FFFF) as u32;
         self.stamped += Cycle::from(delta) << shift;
         if (1..=6).contains(&delta) {
             self.output.push((delta as u8) << 4);

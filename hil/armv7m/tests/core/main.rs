@@ -8,6 +8,7 @@ mod coverage;
 mod debugging;
 mod differential;
 mod exceptions;
+mod garbage;
 mod glitches;
 mod guest;
 mod latency;
