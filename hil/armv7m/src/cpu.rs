@@ -532,6 +532,12 @@ impl Cpu {
         self.glitches.take_done()
     }
 
+    /// Whether [`run`](Self::run) comes back with [`Stop::Attention`] when the core goes to sleep, for an owner that has a
+    /// deeper sleep to offer.
+    pub fn watch_sleep(&mut self, on: bool) {
+        self.core.watches_sleep = on;
+    }
+
     /// Starts or stops keeping a record of exception entries and exits for [`take_exceptions`](Self::take_exceptions).
     /// Stopping forgets what was not taken.
     pub fn record_exceptions(&mut self, on: bool) {
@@ -579,6 +585,11 @@ impl Cpu {
     /// Locked up (ARMv7-M ARM B1.5.15).
     pub fn is_locked_up(&self) -> bool {
         self.core.locked_up
+    }
+
+    /// Whether a sleeping core has a reason to go on, and does; for an owner that lets time pass in its place.
+    pub fn wakes_up(&mut self) -> bool {
+        self.core.sleeping && self.core.try_wake()
     }
 
     /// Asleep after WFI, WFE or sleep-on-exit.

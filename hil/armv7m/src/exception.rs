@@ -450,6 +450,7 @@ impl Core {
     pub(crate) fn sleep(&mut self, for_event: bool) {
         self.sleeping = true;
         self.sleeping_for_event = for_event;
+        self.attention |= self.watches_sleep;
         self.limit = 0;
     }
 

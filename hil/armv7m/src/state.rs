@@ -163,6 +163,8 @@ pub(crate) struct Core {
     pub(crate) sleeping: bool,
     /// Asleep by WFE (or WFI).
     pub(crate) sleeping_for_event: bool,
+    /// The owner wants to know when the core goes to sleep.
+    pub(crate) watches_sleep: bool,
     pub(crate) locked_up: bool,
     /// The access under way is that of LDRT or STRT.
     pub(crate) unprivileged_access: bool,
@@ -226,6 +228,7 @@ impl Core {
             event: false,
             sleeping: false,
             sleeping_for_event: false,
+            watches_sleep: false,
             locked_up: false,
             unprivileged_access: false,
             s: [0; 32],
@@ -258,6 +261,7 @@ impl Core {
         let mut fresh = Self::new(self.config.clone());
         fresh.cycle = self.cycle;
         fresh.instructions = self.instructions;
+        fresh.watches_sleep = self.watches_sleep;
         core::mem::swap(&mut fresh.undefined, &mut self.undefined);
         core::mem::swap(&mut fresh.exceptions, &mut self.exceptions);
         core::mem::swap(&mut fresh.nvic, &mut self.nvic);

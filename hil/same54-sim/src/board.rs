@@ -13,6 +13,7 @@ use crate::nor::NorCells;
 use crate::nvmctrl::NvmPulses;
 use crate::peripheral::Unmodelled;
 use crate::spi_flash::SpiFlash;
+use crate::pm::Sleep;
 use crate::{Event, EventKind, I2cDevice, ResetCause, SpiDevice};
 
 /// External interrupt lines of the SAM E54 (datasheet 10.2.2).
@@ -21,6 +22,8 @@ const SERCOMS: [Id; 8] =
     [Id::Sercom0, Id::Sercom1, Id::Sercom2, Id::Sercom3, Id::Sercom4, Id::Sercom5, Id::Sercom6, Id::Sercom7];
 /// SERCOM2 is wired to the EDBG's virtual COM port.
 const VCOM: usize = 2;
+/// Interrupt control and state register of the core.
+const ICSR: u32 = 0xE000_ED04;
 /// What a debugger may touch of a secured chip: the DSU's external address space.
 const DSU_EXTERNAL: std::ops::Range<u32> = 0x4100_2100..0x4100_2200;
 
@@ -78,7 +81,9 @@ pub struct Board {
 impl Board {
     /// A board fresh from the factory and without supply: flash erased, fuses at their default, external flash empty.
     pub fn new(config: BoardConfig) -> Self {
-        let cpu = Cpu::new(Config { cpuid: 0x410F_C241, irq_lines: IRQ_LINES, priority_bits: 3, code: 0..FLASH_SIZE });
+        let mut cpu =
+            Cpu::new(Config { cpuid: 0x410F_C241, irq_lines: IRQ_LINES, priority_bits: 3, code: 0..FLASH_SIZE });
+        cpu.watch_sleep(true);
         Self {
             cpu,
             chip: Chip::new(config.seed, config.flash_timing),
@@ -197,6 +202,10 @@ impl Board {
             // At least a nanosecond ahead, so that an event that is never satisfied cannot hold time still.
             let deadline = self.deadline().max(now + Duration::from_nanos(1)).min(until);
             if self.is_held_in_reset() {
+                self.pass_time(deadline);
+                continue;
+            }
+            if self.is_deeply_asleep() {
                 self.pass_time(deadline);
                 continue;
             }
@@ -520,6 +529,14 @@ impl Board {
         }
     }
 
+    /// The NMI of the EIC is taken at its rise, as an edge.
+    fn drive_nmi(&mut self) {
+        if self.chip.parts.eic.take_nmi_edge() {
+            // ICSR.NMIPENDSET (ARMv7-M ARM B3.2.4).
+            let _ = self.cpu.debug_write(&mut self.chip, ICSR, Size::Word, 1 << 31);
+        }
+    }
+
     /// Does what the chip asked for.
     fn serve(&mut self) {
         loop {
@@ -537,13 +554,17 @@ impl Board {
                 self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
             }
             self.drive_interrupts();
+            self.drive_nmi();
+            if std::mem::take(&mut self.chip.shared.signals.pins_moved) {
+                self.chip.look_at_pins();
+            }
             if self.chip.parts.dsu.take_release() {
                 self.cpu.reset(&mut self.chip, false);
             }
             let halted = self.cpu.is_halted();
             if halted != self.was_halted {
                 self.was_halted = halted;
-                self.chip.with(Id::Wdt, |parts, cx| parts.wdt.set_frozen(halted, cx.now));
+                self.chip.core_halted(halted);
             }
             self.watch_flash();
             match cause {
@@ -611,10 +632,30 @@ impl Board {
         self.chip.parts.nvmctrl.busy_until()
     }
 
+    /// Whether the core's clock stands still, in standby or deeper. The core has just gone to sleep, or may wake up.
+    fn is_deeply_asleep(&mut self) -> bool {
+        match self.chip.parts.pm.asleep() {
+            None if !self.cpu.is_sleeping() || self.cpu.is_halted() => false,
+            None => match self.chip.parts.pm.selected() {
+                Some(mode) if !self.cpu.wakes_up() => {
+                    self.chip.fall_asleep(mode);
+                    true
+                }
+                _ => false,
+            },
+            Some(Sleep::Standby) if self.cpu.is_halted() || self.cpu.wakes_up() => {
+                self.chip.wake_up();
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
     fn begin_debug_access(&mut self, addr: u32) -> Result<(), BusFault> {
         self.sync();
         let secured = self.chip.shared.memory.secured && !DSU_EXTERNAL.contains(&addr);
-        if !self.powered || self.chip.parts.supc.holds_reset() || secured {
+        let off = !self.powered || self.chip.parts.supc.holds_reset() || self.chip.core_domain_is_off();
+        if off || secured {
             return Err(BusFault);
         }
         self.chip.shared.signals.debugger = true;

@@ -6,9 +6,13 @@ use crate::chip::{Chip, Steady};
 use crate::map::{Id, NO_BIT, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, FLASH_SIZE, RAM_BASE, RAM_SIZE, USER_PAGE_BASE};
 use crate::peripheral::Write;
+use crate::pukcc::{self, Pukcc};
 
 /// Serial memory window of the QSPI.
 const QSPI_BASE: u32 = 0x0400_0000;
+/// Library and memory of PUKCC.
+const PUKCC_ROM: u32 = pukcc::ROM.start;
+const PUKCC_RAM: u32 = pukcc::RAM.start;
 /// SmartEEPROM (9.2).
 const SEE_BASE: u32 = 0x4400_0000;
 
@@ -100,6 +104,14 @@ impl Chip {
                 let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
                 Ok(little_endian(source))
             }
+            PUKCC_ROM..0x0201_0000 => {
+                self.with(Id::Pukcc, |_, cx| Pukcc::report_rom(addr, cx));
+                Err(BusFault)
+            }
+            PUKCC_RAM..0x0201_2000 => match self.is_clocked(Id::Pukcc) {
+                true => Ok(self.parts.pukcc.read_ram(addr, size)),
+                false => Ok(0),
+            },
             0x0080_0000..0x0081_0000 => {
                 let word = self.shared.memory.auxiliary_word(addr & !3).ok_or(BusFault)?;
                 Ok(word >> (8 * (addr & 3)) & mask(size))
@@ -135,6 +147,12 @@ impl Chip {
             RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
                 let target = self.shared.memory.ram_slice_mut(addr, size as usize).ok_or(BusFault)?;
                 target.copy_from_slice(&value.to_le_bytes()[..size as usize]);
+                Ok(())
+            }
+            PUKCC_RAM..0x0201_2000 => {
+                if self.is_clocked(Id::Pukcc) {
+                    self.parts.pukcc.write_ram(addr, size, value);
+                }
                 Ok(())
             }
             QSPI_BASE..0x0500_0000 => self.write_serial_memory(addr - QSPI_BASE, size, value),
@@ -253,6 +271,10 @@ impl Chip {
         });
         match id {
             Id::Port => self.look_at_pins(),
+            Id::Pm if !self.parts.pm.retains_pins() && self.parts.port.is_retained() => {
+                self.parts.port.release();
+                self.look_at_pins();
+            }
             Id::Dsu if self.parts.dsu.take_chip_erase() => {
                 self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.chip_erase(cx));
             }

@@ -10,13 +10,14 @@ use crate::analog::ac::Ac;
 use crate::analog::adc::Adc;
 use crate::analog::dac::Dac;
 use crate::at24mac402::At24mac402;
-use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl};
+use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
 use crate::cmcc::Cmcc;
 use crate::dmac::Dmac;
 use crate::dsu::Dsu;
 use crate::eic::Eic;
 use crate::event::{EventLog, ResetCause};
 use crate::evsys::Evsys;
+use crate::freqm::Freqm;
 use crate::gmac::Gmac;
 use crate::hmatrix::Hmatrix;
 use crate::map::{COUNT, Id, NO_BIT, SLOTS};
@@ -24,8 +25,9 @@ use crate::memory::Memory;
 use crate::nvmctrl::Nvmctrl;
 use crate::pac::Pac;
 use crate::peripheral::{Context, Peripheral, Signals};
-use crate::pm::Pm;
+use crate::pm::{Pm, Sleep};
 use crate::port::Port;
+use crate::pukcc::Pukcc;
 use crate::qspi::Qspi;
 use crate::ramecc::Ramecc;
 use crate::routes::Routes;
@@ -66,7 +68,7 @@ pub(crate) struct Parts {
     pub(crate) qspi: Qspi,
     pub(crate) sercom: [Sercom; 8],
     pub(crate) tc: [Tc; 8],
-    pub(crate) freqm: Stored,
+    pub(crate) freqm: Freqm,
     pub(crate) usb: Stored,
     pub(crate) dmac: Dmac,
     pub(crate) evsys: Evsys,
@@ -74,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) ac: Ac,
     pub(crate) aes: Stored,
     pub(crate) icm: Stored,
-    pub(crate) pukcc: Stored,
+    pub(crate) pukcc: Pukcc,
     pub(crate) ccl: Stored,
     pub(crate) dac: Dac,
     pub(crate) i2s: Stored,
@@ -110,7 +112,7 @@ impl Parts {
             qspi: Qspi::new(rng.fork("nor")),
             sercom: sercoms(rng),
             tc: std::array::from_fn(Tc::new),
-            freqm: Stored::new("FREQM"),
+            freqm: Freqm::new(),
             usb: Stored::new("USB"),
             dmac: Dmac::new(),
             evsys: Evsys::new(),
@@ -118,7 +120,7 @@ impl Parts {
             ac: Ac::new(),
             aes: Stored::new("AES"),
             icm: Stored::new("ICM"),
-            pukcc: Stored::new("PUKCC"),
+            pukcc: Pukcc::new(),
             ccl: Stored::new("CCL"),
             dac: Dac::new(),
             i2s: Stored::new("I2S"),
@@ -267,7 +269,7 @@ pub(crate) struct Chip {
     pub(crate) routes: Routes,
     /// The board's MAC address, as its EEPROM has it.
     pub(crate) mac_address: [u8; 6],
-    rng: Rng,
+    pub(crate) rng: Rng,
 }
 
 impl Chip {
@@ -417,7 +419,7 @@ impl Chip {
         {
             // PD12 is the PHY's interrupt.
             self.parts.port.drive(3, 12, Some(level));
-            self.with(Id::Eic, |parts, _| parts.eic.look(&parts.port));
+            self.with(Id::Eic, |parts, cx| parts.eic.look(&parts.port, cx));
         }
         let changed = irqs ^ self.irqs[slot];
         if changed != 0 {
@@ -456,7 +458,10 @@ impl Chip {
 
     fn update_clocks(&mut self) {
         let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &self.parts;
-        let clocks = clocks::resolve(gclk, oscctrl, osc32kctrl, mclk);
+        let mut clocks = clocks::resolve(gclk, oscctrl, osc32kctrl, mclk);
+        if self.parts.pm.asleep() == Some(Sleep::Standby) {
+            self.stop_channels(&mut clocks);
+        }
         if clocks == self.shared.clocks {
             return;
         }
@@ -477,7 +482,13 @@ impl Chip {
 
     /// When the chip next needs [`advance`](Self::advance), the Ethernet cable included.
     pub(crate) fn next_event(&mut self) -> Instant {
-        self.deadline.min(self.link_event())
+        if self.parts.pm.asleep().is_some() { self.deadline } else { self.deadline.min(self.link_event()) }
+    }
+
+    /// Block `id` has lost its supply: nothing comes of it.
+    pub(crate) fn forget_event(&mut self, id: Id) {
+        self.next_events[id as usize] = Instant::NEVER;
+        self.deadline = self.next_events.into_iter().min().unwrap_or(Instant::NEVER);
     }
 
     /// Whether a block needs [`advance`](Self::advance) now. Does not ask the cable, which may be slow to answer.
@@ -498,8 +509,13 @@ impl Chip {
                 }
             }
             self.deadline = self.next_events.into_iter().min().unwrap_or(Instant::NEVER);
+            if self.core_domain_is_off() {
+                self.look_for_backup_exit();
+            }
         }
-        self.exchange_frames(now);
+        if self.parts.pm.asleep().is_none() {
+            self.exchange_frames(now);
+        }
     }
 
     /// The MAC looks at the cable when its far end has something.
@@ -537,9 +553,14 @@ impl Chip {
                 self.lose_ram();
                 self.shared.memory.scramble_backup(&mut self.rng);
             }
+            // Sleep has already cost the memory what it costs.
+            _ if self.core_domain_is_off() => {}
             // Backup RAM has kept its supply, RAM has not.
             ResetCause::Backup => self.lose_ram(),
             _ => {}
+        }
+        if cause != ResetCause::Backup || !self.parts.pm.retains_pins() {
+            self.parts.port.release();
         }
         for slot in SLOTS {
             self.parts.get(slot.id).reset(cause, &mut self.shared.cx(now, slot.name));
@@ -589,7 +610,9 @@ impl Chip {
 
     /// Pins changed, by the program or from outside.
     pub(crate) fn look_at_pins(&mut self) {
-        self.with(Id::Eic, |parts, _| parts.eic.look(&parts.port));
+        self.with(Id::Eic, |parts, cx| parts.eic.look(&parts.port, cx));
+        let levels = self.parts.port.levels();
+        self.with(Id::Rtc, |parts, cx| parts.rtc.look(levels, cx));
         // PC21 is the PHY's reset, pulled up on the board.
         let phy_reset = self.parts.port.output(2, 21) == Some(false);
         self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
@@ -605,6 +628,28 @@ impl Chip {
         }
         for sercom in sercom.iter_mut().filter(|sercom| sercom.watches_pins()) {
             sercom.look_at_pins(&port.levels(), now);
+        }
+    }
+
+    /// The core enters or leaves Debug state.
+    pub(crate) fn core_halted(&mut self, halted: bool) {
+        for slot in SLOTS {
+            self.with(slot.id, |parts, cx| parts.get(slot.id).core_halted(halted, cx));
+        }
+    }
+
+    /// Standby leaves the clocks of those who ask for them (18.6.3.4); the DPLLs' references go on.
+    fn stop_channels(&mut self, clocks: &mut Frequencies) {
+        let sercom = channel::SERCOM_CORE.iter().zip(&self.parts.sercom).map(|(n, part)| (*n, part.runs_in_standby()));
+        let tcc = [25, 25, 29, 29, 38].into_iter().zip(&self.parts.tcc).map(|(n, part)| (n, part.runs_in_standby()));
+        let tc = channel::TC.iter().zip(&self.parts.tc).map(|(n, part)| (*n, part.runs_in_standby()));
+        let eic = (channel::EIC, self.parts.eic.runs_in_standby());
+        let mut asked = [false; 48];
+        for (n, asks) in sercom.chain(tc).chain(tcc).chain([eic]) {
+            asked[n] |= asks;
+        }
+        for (hz, _) in clocks.channel.iter_mut().zip(asked).skip(channel::DPLL1 + 1).filter(|(_, asked)| !asked) {
+            *hz = 0;
         }
     }
 

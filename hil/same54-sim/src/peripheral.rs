@@ -74,6 +74,16 @@ pub(crate) trait Peripheral {
         let _ = source;
     }
 
+    /// The core enters or leaves Debug state: blocks that are told to stop then (DBGCTRL) do.
+    fn core_halted(&mut self, halted: bool, cx: &mut Context<'_>) {
+        let _ = (halted, cx);
+    }
+
+    /// Whether the block asks for its generic clock in standby (CTRLA.RUNSTDBY while enabled).
+    fn runs_in_standby(&self) -> bool {
+        false
+    }
+
     /// A clock frequency changed; `cx.clocks` has the new ones. Counters re-anchor here.
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
@@ -230,6 +240,8 @@ pub(crate) struct Signals {
     pub(crate) unmodelled: Vec<Unmodelled>,
     /// The access was an error that PAC flags (27.5.2.3), for example a write during synchronisation.
     pub(crate) access_error: bool,
+    /// An event or a peripheral has changed the level of a pin.
+    pub(crate) pins_moved: bool,
     /// The clock tree changed.
     pub(crate) clocks_dirty: bool,
     /// The Ethernet cable's far end must be asked anew when it has something next.

@@ -1,7 +1,10 @@
 //! PORT: I/O pins (SAM D5x/E5x datasheet, 32).
 //!
-//! Fidelity: direction, output, input with pull and external drive, pin configuration, multiplexing and WRCONFIG are
-//! modelled. Drive strength, sampling mode and events are stored only. Pins that a peripheral drives do not show in IN.
+//! Fidelity: direction, output, input with pull and external drive, pin configuration, multiplexing, WRCONFIG, the four
+//! event actions of each group and I/O retention are modelled. A pin that a peripheral has (function B and up) shows
+//! what that peripheral drives, if its model says so, and not OUT. An event that drives a pin (EVACT = OUT) leaves it
+//! low, since events are pulses here. Drive strength and sampling mode are stored only: every read sees the pin as it
+//! is.
 
 use armv7m::Size;
 
@@ -9,12 +12,14 @@ use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
 
+/// What the model makes of the registers.
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["GROUP[].CTRL"], absent: &[] };
+
 const PMUXEN: u8 = 1 << 0;
 const INEN: u8 = 1 << 1;
 const PULLEN: u8 = 1 << 2;
-
-/// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["GROUP[].CTRL", "GROUP[].EVCTRL"], absent: &[] };
+/// Event user of the first event input (31.7.9).
+const USER: usize = 1;
 
 #[derive(Clone, Debug)]
 struct Group {
@@ -24,25 +29,72 @@ struct Group {
     evctrl: u32,
     pmux: [u8; 16],
     pincfg: [u8; 32],
+    /// Pins with PMUXEN, INEN and PULLEN, after `pincfg`; with PMUXEN and another function than A.
+    muxed: u32,
+    input: u32,
+    pulled: u32,
+    peripheral: u32,
     /// Pins that something outside the chip drives, and to what.
     driven: u32,
     drive: u32,
+    /// Pins that a peripheral of the chip drives, and to what.
+    peripheral_driven: u32,
+    peripheral_drive: u32,
 }
 
 impl Group {
     fn new() -> Self {
-        Self { dir: 0, out: 0, ctrl: 0, evctrl: 0, pmux: [0; 16], pincfg: [0; 32], driven: 0, drive: 0 }
+        Self {
+            dir: 0,
+            out: 0,
+            ctrl: 0,
+            evctrl: 0,
+            pmux: [0; 16],
+            pincfg: [0; 32],
+            muxed: 0,
+            input: 0,
+            pulled: 0,
+            peripheral: 0,
+            driven: 0,
+            drive: 0,
+            peripheral_driven: 0,
+            peripheral_drive: 0,
+        }
     }
 
-    fn configured(&self, flag: u8) -> u32 {
-        (0..).zip(&self.pincfg).fold(0, |bits, (n, config)| bits | u32::from(config & flag != 0) << n)
+    /// Pins that the chip drives, and to what.
+    fn outputs(&self) -> (u32, u32) {
+        let by_peripheral = self.peripheral & self.peripheral_driven;
+        let by_port = self.dir & !self.peripheral;
+        (by_port | by_peripheral, by_port & self.out | by_peripheral & self.peripheral_drive)
     }
 
     /// Levels at the pins: what the chip drives, else what the world drives, else the pull, else low.
-    fn levels(&self) -> u32 {
-        let pulled = self.configured(PULLEN) & self.out;
-        let undriven = self.driven & self.drive | !self.driven & pulled;
-        self.dir & self.out | !self.dir & undriven
+    fn levels(&self, (by_chip, output): (u32, u32)) -> u32 {
+        let undriven = self.driven & self.drive | !self.driven & self.pulled & self.out;
+        by_chip & output | !by_chip & undriven
+    }
+
+    fn mux(&self, pin: usize) -> u8 {
+        self.pmux[pin / 2] >> (4 * (pin % 2)) & 15
+    }
+
+    /// Takes over the configuration of `pin`.
+    fn configure(&mut self, pin: usize, config: u8) {
+        self.pincfg[pin] = config;
+        let set = |bits: &mut u32, on: bool| *bits = *bits & !(1 << pin) | u32::from(on) << pin;
+        set(&mut self.muxed, config & PMUXEN != 0);
+        set(&mut self.input, config & INEN != 0);
+        set(&mut self.pulled, config & PULLEN != 0);
+        let function = self.mux(pin);
+        set(&mut self.peripheral, config & PMUXEN != 0 && function != 0);
+    }
+
+    fn write_pmux(&mut self, n: usize, value: u8) {
+        self.pmux[n] = value;
+        for pin in [2 * n, 2 * n + 1] {
+            self.configure(pin, self.pincfg[pin]);
+        }
     }
 
     fn write_config(&mut self, value: u32) {
@@ -52,15 +104,30 @@ impl Group {
                 continue;
             }
             let pin = n + if upper { 16 } else { 0 };
-            if value >> 30 & 1 != 0 {
-                // PMUXEN, INEN, PULLEN and DRVSTR are bits 16, 17, 18 and 22.
-                self.pincfg[pin] = (value >> 16 & 0x47) as u8;
-            }
             if value >> 28 & 1 != 0 {
                 let shift = 4 * (pin % 2);
-                let mux = &mut self.pmux[pin / 2];
-                *mux = *mux & !(15 << shift) | ((value >> 24 & 15) as u8) << shift;
+                let mux = self.pmux[pin / 2] & !(15 << shift) | ((value >> 24 & 15) as u8) << shift;
+                self.write_pmux(pin / 2, mux);
             }
+            if value >> 30 & 1 != 0 {
+                // PMUXEN, INEN, PULLEN and DRVSTR are bits 16, 17, 18 and 22.
+                self.configure(pin, (value >> 16 & 0x47) as u8);
+            }
+        }
+    }
+
+    /// An event arrives at input `n` (32.8.11).
+    fn event(&mut self, n: usize) {
+        let action = self.evctrl >> (8 * n);
+        if action & 0x80 == 0 {
+            return;
+        }
+        let pin = 1 << (action & 31);
+        match action >> 5 & 3 {
+            // OUT follows the event, which is over at once; CLR.
+            0 | 2 => self.out &= !pin,
+            1 => self.out |= pin,
+            _ => self.out ^= pin,
         }
     }
 }
@@ -71,12 +138,14 @@ pub(crate) struct Port {
     groups: [Group; 4],
     /// The multiplexing may have changed since somebody looked.
     remultiplexed: bool,
+    /// What the pins of each group hold, whatever the registers say, during and after hibernate and backup.
+    retained: Option<[(u32, u32); 4]>,
 }
 
 impl Port {
     /// As after reset.
     pub(crate) fn new() -> Self {
-        Self { groups: std::array::from_fn(|_| Group::new()), remultiplexed: true }
+        Self { groups: std::array::from_fn(|_| Group::new()), remultiplexed: true, retained: None }
     }
 
     /// Drives a pin from outside, or lets go of it.
@@ -87,9 +156,22 @@ impl Port {
         group.drive = group.drive & !bit | if level == Some(true) { bit } else { 0 };
     }
 
+    /// A peripheral of the chip drives a pin that is multiplexed to it, or lets go of it.
+    #[expect(dead_code, reason = "no block drives pins yet")]
+    pub(crate) fn drive_by_peripheral(&mut self, group: usize, pin: usize, level: Option<bool>) {
+        let group = &mut self.groups[group];
+        let bit = 1 << pin;
+        group.peripheral_driven = group.peripheral_driven & !bit | if level.is_some() { bit } else { 0 };
+        group.peripheral_drive = group.peripheral_drive & !bit | if level == Some(true) { bit } else { 0 };
+    }
+
+    fn outputs(&self, n: usize) -> (u32, u32) {
+        self.retained.map_or_else(|| self.groups[n].outputs(), |retained| retained[n])
+    }
+
     /// Levels at the pins of each group.
     pub(crate) fn levels(&self) -> [u32; 4] {
-        std::array::from_fn(|n| self.groups[n].levels())
+        std::array::from_fn(|n| self.groups[n].levels(self.outputs(n)))
     }
 
     /// Whether the multiplexing may have changed since the last call.
@@ -99,14 +181,42 @@ impl Port {
 
     /// Whether the chip drives the pin, and to what.
     pub(crate) fn output(&self, group: usize, pin: usize) -> Option<bool> {
-        let group = &self.groups[group];
-        (group.dir >> pin & 1 != 0).then_some(group.out >> pin & 1 != 0)
+        let (driven, level) = self.outputs(group);
+        (driven >> pin & 1 != 0).then_some(level >> pin & 1 != 0)
     }
 
     /// The peripheral function (PMUX value) that has the pin, if PMUXEN is set.
     pub(crate) fn function(&self, group: usize, pin: usize) -> Option<u8> {
         let group = &self.groups[group];
-        (group.pincfg[pin] & PMUXEN != 0).then_some(group.pmux[pin / 2] >> (4 * (pin % 2)) & 15)
+        (group.pincfg[pin] & PMUXEN != 0).then_some(group.mux(pin))
+    }
+
+    /// Pins of `group` that function `function` (PMUX value) has.
+    pub(crate) fn selected(&self, group: usize, function: u8) -> u32 {
+        let group = &self.groups[group];
+        let mut pins = group.muxed;
+        let mut selected = 0;
+        while pins != 0 {
+            let pin = pins.trailing_zeros();
+            pins &= pins - 1;
+            selected |= u32::from(group.mux(pin as usize) == function) << pin;
+        }
+        selected
+    }
+
+    /// The core's power domain goes off: the pins hold what they have.
+    pub(crate) fn retain(&mut self) {
+        self.retained = Some(std::array::from_fn(|n| self.outputs(n)));
+    }
+
+    /// Whether the pins hold what they had.
+    pub(crate) fn is_retained(&self) -> bool {
+        self.retained.is_some()
+    }
+
+    /// The pins follow their registers again.
+    pub(crate) fn release(&mut self) {
+        self.retained = None;
     }
 }
 
@@ -116,13 +226,16 @@ impl Peripheral for Port {
     }
 
     fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
-        let Some(group) = self.groups.get(offset as usize / 0x80) else {
+        let n = offset as usize / 0x80;
+        if n >= self.groups.len() {
             return cx.unmodelled(offset, false);
-        };
+        }
+        let outputs = self.outputs(n);
+        let group = &self.groups[n];
         match offset & 0x7F {
             0x00 | 0x04 | 0x08 | 0x0C => group.dir,
             0x10 | 0x14 | 0x18 | 0x1C => group.out,
-            0x20 => group.levels() & group.configured(INEN),
+            0x20 => group.levels(outputs) & group.input,
             0x24 => group.ctrl,
             0x28 => 0,
             0x2C => group.evctrl,
@@ -151,8 +264,8 @@ impl Peripheral for Port {
             0x24 => group.ctrl = w.onto(group.ctrl),
             0x28 => group.write_config(w.value),
             0x2C => group.evctrl = w.onto(group.evctrl),
-            at @ 0x30..0x40 => group.pmux[at as usize - 0x30] = w.value as u8,
-            at @ 0x40..0x60 => group.pincfg[at as usize - 0x40] = w.value as u8 & 0x47,
+            at @ 0x30..0x40 => group.write_pmux(at as usize - 0x30, w.value as u8),
+            at @ 0x40..0x60 => group.configure(at as usize - 0x40, w.value as u8 & 0x47),
             _ => {
                 cx.unmodelled(offset, true);
             }
@@ -165,6 +278,13 @@ impl Peripheral for Port {
         for group in &mut self.groups {
             *group = Group { driven: group.driven, drive: group.drive, ..Group::new() };
         }
+    }
+
+    fn event_in(&mut self, user: usize, cx: &mut Context<'_>) {
+        for group in &mut self.groups {
+            group.event(user - USER);
+        }
+        cx.signals.pins_moved = true;
     }
 }
 
@@ -203,5 +323,30 @@ mod tests {
         let value = 1 << 31 | 1 << 30 | 1 << 28 | 3 << 24 | 1 << 16 | 0x0300;
         port.write(0x80 + 0x28, Write::full(value), &mut rig.cx(0));
         assert_eq!((port.function(1, 24), port.function(1, 25), port.function(1, 26)), (Some(3), Some(3), None));
+        assert_eq!(port.selected(1, 3), 3 << 24);
+    }
+
+    #[test]
+    fn a_pin_of_a_peripheral_does_not_follow_out() {
+        let (mut port, mut rig) = (Port::new(), Rig::new());
+        port.write(0x08, Write::full(1 << 4), &mut rig.cx(0));
+        port.write(0x18, Write::full(1 << 4), &mut rig.cx(0));
+        assert_eq!(port.output(0, 4), Some(true));
+        port.write(0x32, Write::full(3), &mut rig.cx(0));
+        port.write(0x44, Write::full(u32::from(PMUXEN)), &mut rig.cx(0));
+        assert_eq!(port.output(0, 4), None);
+    }
+
+    #[test]
+    fn the_four_event_inputs_act_on_their_pins() {
+        let (mut port, mut rig) = (Port::new(), Rig::new());
+        // Inputs 0 to 2: set pin 3, clear pin 4, toggle pin 5; input 3 is off.
+        port.write(0x2C, Write::full(0x00E5_C4A3), &mut rig.cx(0));
+        port.write(0x10, Write::full(1 << 4), &mut rig.cx(0));
+        for user in [1, 2, 3, 4] {
+            port.event_in(user, &mut rig.cx(0));
+        }
+        assert_eq!(port.read(0x10, &mut rig.cx(0)), 1 << 3 | 1 << 5);
+        assert!(rig.signals.pins_moved);
     }
 }

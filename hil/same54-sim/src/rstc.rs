@@ -1,15 +1,17 @@
 //! RSTC: reset controller (SAM D5x/E5x datasheet, 17).
 //!
-//! Fidelity: RCAUSE is modelled for every reset that the board can make; BKUPEXIT tells a wake-up by the main
-//! supply's return; backup and hibernate modes as sleep modes are absent.
+//! Fidelity: RCAUSE is modelled for every reset that the board can make; BKUPEXIT tells what ended hibernate or backup
+//! mode: the RTC, or the main supply's return.
 
 use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 
-/// BKUPEXIT.BBPS.
+/// BKUPEXIT bits.
+const RTC: u32 = 1 << 1;
 const BBPS: u32 = 1 << 2;
+const HIB: u32 = 1 << 7;
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -27,6 +29,11 @@ impl Rstc {
     /// The next reset leaves backup mode; by the battery backup power switch or not.
     pub(crate) fn set_backup_exit(&mut self, by_power_switch: bool) {
         self.bkupexit = if by_power_switch { BBPS } else { 0 };
+    }
+
+    /// The next reset ends hibernate or backup mode because of the RTC.
+    pub(crate) fn set_sleep_exit(&mut self, hibernated: bool) {
+        self.bkupexit = RTC | if hibernated { HIB } else { 0 };
     }
 }
 

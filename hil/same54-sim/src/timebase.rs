@@ -87,6 +87,16 @@ impl Period {
         Self { num: divisor * (1_000_000_000 >> common), den: u64::from(hz >> common) }
     }
 
+    /// As [`new`](Self::new), longer by `correction` parts of 2^20.
+    pub(crate) fn corrected(divisor: u64, hz: u32, correction: i64) -> Self {
+        let Self { num, den } = Self::new(divisor, hz);
+        match correction {
+            0 => Self { num, den },
+            // A divisor of up to 1024 keeps this within 64 bits.
+            _ => Self { num: num * ((1 << 20) + correction) as u64, den: den << 20 },
+        }
+    }
+
     /// How many whole periods fit into `nanos`.
     pub(crate) fn whole(self, nanos: u64) -> u64 {
         match nanos.checked_mul(self.den) {

@@ -63,18 +63,6 @@ impl Wdt {
         }
     }
 
-    /// The core is halted by a debugger, or no longer so.
-    pub(crate) fn set_frozen(&mut self, frozen: bool, now: Instant) {
-        match (self.frozen_at, frozen) {
-            (None, true) => self.frozen_at = Some(now),
-            (Some(since), false) => {
-                self.frozen_at = None;
-                self.started = self.started + now.since(since);
-            }
-            _ => {}
-        }
-    }
-
     fn running(&self) -> bool {
         self.ctrla & (ENABLE | ALWAYSON) != 0 && self.frozen_at.is_none()
     }
@@ -204,6 +192,17 @@ impl Peripheral for Wdt {
         }
     }
 
+    fn core_halted(&mut self, halted: bool, cx: &mut Context<'_>) {
+        match (self.frozen_at, halted) {
+            (None, true) => self.frozen_at = Some(cx.now),
+            (Some(since), false) => {
+                self.frozen_at = None;
+                self.started = self.started + cx.now.since(since);
+            }
+            _ => {}
+        }
+    }
+
     fn irqs(&self) -> u64 {
         u64::from(self.inten & self.intflag)
     }
@@ -284,10 +283,10 @@ mod tests {
 
     #[test]
     fn it_stands_still_while_a_debugger_halts_the_core() {
-        let (mut wdt, _rig) = started(ENABLE, 7);
-        wdt.set_frozen(true, Instant::from_nanos(500 * MS));
+        let (mut wdt, mut rig) = started(ENABLE, 7);
+        wdt.core_halted(true, &mut rig.cx(500 * MS));
         assert_eq!(wdt.next_event(), Instant::NEVER);
-        wdt.set_frozen(false, Instant::from_nanos(9_500 * MS));
+        wdt.core_halted(false, &mut rig.cx(9_500 * MS));
         assert_eq!(wdt.next_event(), Instant::from_nanos(10_000 * MS));
     }
 }

@@ -11,6 +11,8 @@ mod faults;
 mod power;
 mod snapshot;
 
+mod sleep;
+
 const RAM: u32 = 0x2000_0000;
 const DHCSR: u32 = 0xE000_EDF0;
 const DEMCR: u32 = 0xE000_EDFC;

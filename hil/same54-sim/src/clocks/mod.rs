@@ -55,6 +55,8 @@ pub(crate) mod channel {
     pub(crate) const DPLL0: usize = 1;
     /// DPLL1 reference.
     pub(crate) const DPLL1: usize = 2;
+    /// EIC.
+    pub(crate) const EIC: usize = 4;
     /// SERCOM0 to SERCOM7 cores.
     pub(crate) const SERCOM_CORE: [usize; 8] = [7, 8, 23, 24, 34, 35, 36, 37];
     /// TC0 to TC7, in pairs.

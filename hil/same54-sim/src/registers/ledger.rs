@@ -17,6 +17,7 @@ pub(crate) fn ledger(block: &str) -> Ledger {
         "DSU" => dsu::LEDGER,
         "EIC" => eic::LEDGER,
         "EVSYS" => evsys::LEDGER,
+        "FREQM" => crate::freqm::LEDGER,
         "GCLK" | "MCLK" | "RSTC" | "WDT" => Ledger::MODELLED,
         "GMAC" => gmac::LEDGER,
         "HMATRIX" => hmatrix::LEDGER,

@@ -51,6 +51,19 @@ pub(super) fn from_register(register: u32) -> u64 {
     (days * DAY + field(12, 5) * 3_600 + field(6, 6) * 60 + field(0, 6)) % SECONDS
 }
 
+/// The hour field of `clock` with 12 hours: bit 16 is PM, the rest 1 to 12 (21.12.7).
+pub(super) fn to_twelve_hours(clock: u32) -> u32 {
+    let hour = clock >> 12 & 31;
+    let twelve = if hour.is_multiple_of(12) { 12 } else { hour % 12 };
+    clock & !(31 << 12) | twelve << 12 | u32::from(hour >= 12) << 16
+}
+
+/// The reverse of [`to_twelve_hours`].
+pub(super) fn from_twelve_hours(clock: u32) -> u32 {
+    let hour = (clock >> 12 & 15) % 12 + 12 * (clock >> 16 & 1);
+    clock & !(31 << 12) | hour << 12
+}
+
 /// Whether `clock` matches `alarm` under MASK.SEL (21.12.10).
 pub(super) fn matches(clock: u32, alarm: u32, select: u32) -> bool {
     let bits = match select {
@@ -75,6 +88,15 @@ mod tests {
         for day in 0..SECONDS / DAY {
             let count = day * DAY + 45_296;
             assert_eq!(from_register(to_register(count)), count);
+        }
+    }
+
+    #[test]
+    fn noon_and_midnight_are_twelve_and_every_hour_converts_there_and_back() {
+        assert_eq!(to_twelve_hours(0) >> 12, 12);
+        assert_eq!(to_twelve_hours(12 << 12) >> 12, 12 | 16);
+        for hour in 0..24 {
+            assert_eq!(from_twelve_hours(to_twelve_hours(hour << 12)), hour << 12);
         }
     }
 

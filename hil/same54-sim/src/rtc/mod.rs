@@ -1,62 +1,55 @@
 //! RTC: real-time counter (SAM D5x/E5x datasheet, 21).
 //!
-//! Fidelity: the three modes, prescaler, compare and alarm with MATCHCLR, overflow, periodic interrupts, COUNTSYNC and
-//! SYNCBUSY are modelled. A write to COUNT, COMP, CLOCK or ALARM takes effect four periods of the prescaler's input
-//! clock later (assumed: "some" cycles), so a compare value that the counter passes meanwhile is missed as on the chip;
-//! a further write to a register that is still synchronising is dropped and reported. Flags rise one counter period
-//! after the match (21.6.2). Tamper, events and frequency correction are stored only. DBGRUN is ignored: the counter
-//! runs while the core is halted.
+//! Fidelity: the three modes with 12- and 24-hour clock, prescaler, compare and alarm with MATCHCLR, overflow, periodic
+//! interrupts and events, COUNTSYNC, SYNCBUSY, frequency correction, general purpose and backup registers and tamper
+//! detection are modelled. A write to COUNT, COMP, CLOCK or ALARM takes effect four periods of CLK_RTC_OSC later
+//! (assumed: "some" cycles), so a compare value that the counter passes meanwhile is missed as on the chip; a further
+//! write to a register that is still synchronising is dropped and reported. Flags rise one counter period after the
+//! match (21.6.2). Frequency correction is spread evenly, where the chip skips or adds single counts. Tamper inputs see
+//! their pins whatever function these have (assumed); an active layer input finds a mismatch at the first period of
+//! ACTF, since nothing on the board connects it to the output, which does not show on its pin. A tamper input that is
+//! switched on raises no false detection. General purpose registers 0 and 2 are dropped while they serve the
+//! comparators (GP0EN, GP2EN). The counter stands still while a debugger halts the core, unless DBGRUN is set.
 
 mod calendar;
+mod registers;
+mod tamper;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use armv7m::Size;
 use sim_base::Instant;
 
-use crate::event::ResetCause;
-use crate::peripheral::{Context, Peripheral, Write};
+use crate::peripheral::Context;
 use crate::registers::Ledger;
 use crate::timebase::Period;
+use tamper::Tamper;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger {
-    stored: &[
-        "MODE0.CTRLB",
-        "MODE1.CTRLB",
-        "MODE2.CTRLB",
-        "MODE0.EVCTRL",
-        "MODE1.EVCTRL",
-        "MODE2.EVCTRL",
-        "MODE0.TAMPCTRL",
-        "MODE1.TAMPCTRL",
-        "MODE2.TAMPCTRL",
-        "MODE0.TIMESTAMP",
-        "MODE1.TIMESTAMP",
-        "MODE2.TIMESTAMP",
-        "MODE0.DBGCTRL",
-        "MODE1.DBGCTRL",
-        "MODE2.DBGCTRL",
-        "MODE0.FREQCORR",
-        "MODE1.FREQCORR",
-        "MODE2.FREQCORR",
-    ],
-    absent: &[],
-};
+pub(crate) const LEDGER: Ledger = Ledger::MODELLED;
 
+/// Event generator of PER0; the others follow in the order of the flags (31.7.8).
+const GENERATOR: [u8; 16] = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 16, 17];
 const SWRST: u32 = 1;
 const ENABLE: u32 = 1 << 1;
+const CLKREP: u32 = 1 << 6;
 const MATCHCLR: u32 = 1 << 7;
+const BKTRST: u32 = 1 << 13;
+const GPTRST: u32 = 1 << 14;
 const COUNTSYNC: u32 = 1 << 15;
 const OVF: u32 = 1 << 15;
+const TAMPER: u32 = 1 << 14;
 const CMP0: u32 = 1 << 8;
+/// CTRLB.GP0EN and GP2EN: the register is for general purposes, not for the comparator.
+const GP0EN: u32 = 1 << 0;
+const GP2EN: u32 = 1 << 1;
 /// Periods of CLK_RTC_OSC that a synchronised write takes.
 const SYNC_CYCLES: u64 = 4;
 
 /// SYNCBUSY bits.
 mod sync {
+    pub(super) const SWRST: u32 = 1 << 0;
     pub(super) const ENABLE: u32 = 1 << 1;
     pub(super) const FREQCORR: u32 = 1 << 2;
     pub(super) const COUNT: u32 = 1 << 3;
@@ -95,8 +88,7 @@ pub(crate) struct Rtc {
     comp: [Compare; 4],
     mask: [u32; 2],
     gp: [u32; 4],
-    tampctrl: u32,
-    tampid: u32,
+    tamper: Tamper,
     bkup: [u32; 8],
     /// Frequency of CLK_RTC_OSC.
     hz: u32,
@@ -110,6 +102,8 @@ pub(crate) struct Rtc {
     interrupt_due: Instant,
     /// When each SYNCBUSY bit clears.
     busy: [Instant; 20],
+    /// Since when a debugger has kept the counter from running.
+    frozen: bool,
 }
 
 impl Rtc {
@@ -127,8 +121,7 @@ impl Rtc {
             comp: [Compare::default(); 4],
             mask: [0; 2],
             gp: [0; 4],
-            tampctrl: 0,
-            tampid: 0,
+            tamper: Tamper::new(),
             bkup: [0; 8],
             hz: 1_024,
             count: 0,
@@ -137,6 +130,7 @@ impl Rtc {
             due: Instant::NEVER,
             interrupt_due: Instant::NEVER,
             busy: [Instant::ZERO; 20],
+            frozen: false,
         }
     }
 
@@ -149,7 +143,7 @@ impl Rtc {
     }
 
     fn running(&self) -> bool {
-        self.ctrla & ENABLE != 0 && self.hz != 0
+        self.ctrla & ENABLE != 0 && self.hz != 0 && !self.frozen
     }
 
     /// Counter periods per CLK_RTC_OSC period, as a divisor.
@@ -178,7 +172,16 @@ impl Rtc {
 
     /// Length of a counter period.
     fn period(&self) -> Period {
-        Period::new(self.divisor(), self.hz)
+        Period::corrected(self.divisor(), self.hz, self.correction())
+    }
+
+    /// FREQCORR as parts of 2^20 that a period is longer (21.6.8.2). The prescaler must be in use.
+    fn correction(&self) -> i64 {
+        if self.ctrla >> 8 & 15 < 2 {
+            return 0;
+        }
+        let value = i64::from(self.freqcorr & 0x7F);
+        if self.freqcorr & 0x80 != 0 { -value } else { value }
     }
 
     /// When the counter has made `periods` periods since the anchor.
@@ -224,7 +227,7 @@ impl Rtc {
 
     /// When compare `n` next sets its flag, strictly after `after`.
     fn compare_after(&self, n: usize, after: Instant) -> Instant {
-        if !self.running() {
+        if !self.running() || self.is_general_purpose(n) {
             return Instant::NEVER;
         }
         // The comparator must have the value by the time the counter shows it, one period before the flag.
@@ -236,7 +239,7 @@ impl Rtc {
 
     /// The alarm's next instant: the calendar is looked at once a second.
     fn alarm_after(&self, n: usize, after: Instant) -> Instant {
-        if self.mask[n] & 7 == 0 || !self.running() {
+        if self.mask[n] & 7 == 0 || !self.running() || self.is_general_purpose(n) {
             return Instant::NEVER;
         }
         self.instant_of(self.periods(after) + 1)
@@ -247,46 +250,67 @@ impl Rtc {
     }
 
     fn periodic_after(&self, n: u32, after: Instant) -> Instant {
-        if !self.running() {
+        if !self.running() || self.ctrla >> 8 & 15 == 0 {
             return Instant::NEVER;
         }
         // PERn: every 2^(n + 3) periods of CLK_RTC_OSC (21.6.8.1).
-        let period = Period::new(1 << (n + 3), self.hz);
+        let period = Period::corrected(1 << (n + 3), self.hz, self.correction());
         let passed = period.whole(after.since(self.anchor).as_nanos() as u64);
         period.end(passed + 1).map_or(Instant::NEVER, |nanos| self.anchor + Duration::from_nanos(nanos))
     }
 
-    /// Lets flags rise that are due by `now`.
-    fn catch_up(&mut self, now: Instant) {
+    /// Whether compare or alarm `n` has given its register away (CTRLB.GP0EN, GP2EN).
+    fn is_general_purpose(&self, n: usize) -> bool {
+        let pair = if self.mode() == Mode::Count16 { n / 2 } else { n };
+        self.ctrlb & if pair == 0 { GP0EN } else { GP2EN } != 0
+    }
+
+    /// Lets flags rise that are due by `now`, and events go out. Events that fall on one look are one.
+    fn catch_up(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now;
         if now <= self.seen {
             return;
         }
+        let mut risen = 0;
         if now >= self.due && self.running() {
+            let wanted = !self.intflag | self.evctrl;
             for n in 0..8 {
-                if self.intflag & 1 << n == 0 && self.periodic_after(n, self.seen) <= now {
-                    self.intflag |= 1 << n;
+                if wanted & 1 << n != 0 && self.periodic_after(n, self.seen) <= now {
+                    risen |= 1 << n;
                 }
             }
             if self.mode() == Mode::Clock {
-                self.advance_alarms(now);
+                risen |= self.advance_alarms(now);
             } else {
                 for n in 0..self.compares() {
-                    if self.intflag & CMP0 << n == 0 && self.compare_after(n, self.seen) <= now {
-                        self.intflag |= CMP0 << n;
+                    if wanted & CMP0 << n != 0 && self.compare_after(n, self.seen) <= now {
+                        risen |= CMP0 << n;
                     }
                 }
             }
-            if self.intflag & OVF == 0 && self.overflow_after(self.seen) <= now {
-                self.intflag |= OVF;
+            if wanted & OVF != 0 && self.overflow_after(self.seen) <= now {
+                risen |= OVF;
             }
         }
         self.seen = now;
+        self.raise(risen, cx);
+        self.watch_tamper(cx);
+    }
+
+    /// Sets flags and sends their events.
+    fn raise(&mut self, flags: u32, cx: &mut Context<'_>) {
+        self.intflag |= flags;
+        for (_, generator) in GENERATOR.iter().enumerate().filter(|(n, _)| flags & self.evctrl & 1 << n != 0) {
+            cx.event_out(*generator);
+        }
     }
 
     /// Works out what comes next, after anything that it depends on changed.
     fn look_ahead(&mut self) {
-        self.due = self.upcoming(self.seen, !self.intflag);
-        self.interrupt_due = self.upcoming(self.seen, self.inten & !self.intflag);
+        let tamper = self.tamper.due();
+        let events = self.evctrl & 0xBFFF;
+        self.due = self.upcoming(self.seen, !self.intflag | events).min(tamper);
+        self.interrupt_due = self.upcoming(self.seen, self.inten & !self.intflag | events).min(tamper);
     }
 
     /// The instants after `after` at which flags rise, with their flags. Only flags that are not up yet matter.
@@ -347,33 +371,37 @@ impl Rtc {
 
     fn write_ctrla(&mut self, value: u32, cx: &mut Context<'_>) {
         if value & SWRST != 0 {
-            let (hz, bkup) = (self.hz, self.bkup);
-            *self = Self { hz, bkup, anchor: cx.now, seen: cx.now, ..Self::new() };
+            let (hz, bkup, frozen) = (self.hz, self.bkup, self.frozen);
+            let tamper = self.tamper.reset();
+            *self = Self { hz, bkup, frozen, tamper, anchor: cx.now, seen: cx.now, ..Self::new() };
+            self.set_busy(sync::SWRST, cx.now);
             return;
         }
         if (self.ctrla ^ value) & !COUNTSYNC != 0 {
             self.re_anchor(cx.now);
         }
         if (self.ctrla ^ value) & COUNTSYNC != 0 {
-            self.busy[sync::COUNTSYNC.trailing_zeros() as usize] = cx.now + self.sync_time();
+            self.set_busy(sync::COUNTSYNC, cx.now);
         }
         if (self.ctrla ^ value) & ENABLE != 0 {
-            self.busy[sync::ENABLE.trailing_zeros() as usize] = cx.now + self.sync_time();
+            self.set_busy(sync::ENABLE, cx.now);
         }
         // 21.8.1: the rest is enable-protected.
-        let writable = match self.mode() {
+        let writable = match value >> 2 & 3 {
             _ if self.ctrla & ENABLE != 0 => ENABLE | COUNTSYNC,
-            _ => match value >> 2 & 3 {
-                0 => 0xEF8E,
-                1 => 0xEF0E,
-                _ => 0xEFCE,
-            },
+            0 => 0xEF8E,
+            1 => 0xEF0E,
+            _ => 0xEFCE,
         };
         if (self.ctrla ^ value) & !writable & 0x0FCC != 0 {
             cx.violation("RTC.CTRLA changed while enabled");
         }
         self.ctrla = self.ctrla & !writable | value & writable;
         self.seen = cx.now;
+    }
+
+    fn set_busy(&mut self, bit: u32, now: Instant) {
+        self.busy[bit.trailing_zeros() as usize] = now + self.sync_time();
     }
 
     fn read_counter(&self, cx: &Context<'_>) -> u32 {
@@ -383,14 +411,21 @@ impl Rtc {
         }
         let count = self.count_at(cx.now);
         match self.mode() {
-            Mode::Clock => calendar::to_register(count),
+            Mode::Clock => self.clock_register(count),
             _ => count as u32,
         }
+    }
+
+    /// CLOCK for the second `count` in the format of CTRLA.CLKREP.
+    fn clock_register(&self, count: u64) -> u32 {
+        let clock = calendar::to_register(count);
+        if self.ctrla & CLKREP != 0 { calendar::to_twelve_hours(clock) } else { clock }
     }
 
     fn write_counter(&mut self, value: u32, cx: &mut Context<'_>) {
         if self.synchronise(sync::COUNT, "COUNT", cx) {
             self.count = match self.mode() {
+                Mode::Clock if self.ctrla & CLKREP != 0 => calendar::from_register(calendar::from_twelve_hours(value)),
                 Mode::Clock => calendar::from_register(value),
                 _ => u64::from(value) % self.modulus(),
             };
@@ -409,158 +444,20 @@ impl Rtc {
         }
     }
 
-    /// Register index of a compare or alarm at `offset` in the current mode.
-    fn compare_index(&self, offset: u32) -> Option<usize> {
-        match (self.mode(), offset) {
-            (Mode::Count32, 0x20 | 0x24) => Some((offset as usize - 0x20) / 4),
-            (Mode::Count16, 0x20 | 0x22 | 0x24 | 0x26) => Some((offset as usize - 0x20) / 2),
-            (Mode::Clock, 0x20 | 0x28) => Some((offset as usize - 0x20) / 8),
-            _ => None,
-        }
-    }
-}
-
-impl Peripheral for Rtc {
-    fn width(&self, offset: u32) -> Size {
-        match offset {
-            0x00..0x04 | 0x08..0x0E => Size::Half,
-            0x0E..0x10 | 0x14..0x18 => Size::Byte,
-            0x18..0x28 if self.mode() == Mode::Count16 => Size::Half,
-            0x24..0x28 | 0x2C..0x30 if self.mode() == Mode::Clock => Size::Byte,
-            _ => Size::Word,
-        }
-    }
-
-    fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
-        self.advance(cx);
-        if let Some(n) = self.compare_index(offset) {
-            return self.comp[n].value;
-        }
-        match offset {
-            0x00 => self.ctrla,
-            0x02 => self.ctrlb,
-            0x04 => self.evctrl,
-            0x08 | 0x0A => self.inten,
-            0x0C => self.intflag,
-            0x0E => self.dbgctrl,
-            0x10 => {
-                cx.steady_until(self.busy_changes_after(cx.now).min(self.due));
-                self.syncbusy(cx.now)
-            }
-            0x14 => self.freqcorr,
-            0x18 => self.read_counter(cx),
-            0x1C if self.mode() == Mode::Count16 => self.per,
-            0x24 | 0x2C if self.mode() == Mode::Clock => self.mask[(offset as usize - 0x24) / 8],
-            0x40..0x50 => self.gp[(offset as usize - 0x40) / 4],
-            0x60 => self.tampctrl,
-            0x64 => 0,
-            0x68 => self.tampid,
-            0x80..0xA0 => self.bkup[(offset as usize - 0x80) / 4],
-            _ => cx.unmodelled(offset, false),
-        }
-    }
-
-    fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
-        self.catch_up(cx.now);
-        self.write_register(offset, w, cx);
-        self.look_ahead();
-    }
-
-    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
-        // The RTC is reset with the supply only (17, "Effects of the Different Reset Causes").
-        if cause.is_supply() {
-            *self = Self { hz: cx.clocks.rtc, anchor: cx.now, seen: cx.now, ..Self::new() };
-        }
-    }
-
-    fn next_event(&self) -> Instant {
-        self.interrupt_due
-    }
-
-    fn advance(&mut self, cx: &mut Context<'_>) {
-        if cx.now >= self.due {
-            self.catch_up(cx.now);
-            self.look_ahead();
-        }
-    }
-
-    fn irqs(&self) -> u64 {
-        u64::from(self.inten & self.intflag != 0)
-    }
-
-    fn clocks_changed(&mut self, cx: &mut Context<'_>) {
-        if self.hz != cx.clocks.rtc {
-            self.catch_up(cx.now);
-            self.re_anchor(cx.now);
-            self.hz = cx.clocks.rtc;
-            self.look_ahead();
-        }
-    }
-}
-
-impl Rtc {
-    fn write_register(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
-        if let Some(n) = self.compare_index(offset) {
-            self.write_compare(n, w.onto(self.comp[n].value), cx);
-            return;
-        }
-        match offset {
-            0x00 => self.write_ctrla(w.onto(self.ctrla & !SWRST), cx),
-            0x02 => self.ctrlb = w.onto_masked(self.ctrlb, 0x77F3),
-            0x04 => self.evctrl = w.onto_masked(self.evctrl, 0x0001_0000 | self.interrupts()),
-            0x08 => self.inten &= !w.value,
-            0x0A => self.inten |= w.value & self.interrupts(),
-            0x0C => self.intflag &= !w.value,
-            0x0E => self.dbgctrl = w.value & 1,
-            0x10 | 0x64 => {}
-            0x14 => {
-                if self.synchronise(sync::FREQCORR, "FREQCORR", cx) {
-                    self.freqcorr = w.value & 0xFF;
-                }
-            }
-            0x18 => self.write_counter(w.value, cx),
-            0x1C if self.mode() == Mode::Count16 => {
-                if self.synchronise(sync::PER, "PER", cx) {
-                    self.re_anchor(cx.now);
-                    self.per = w.onto_masked(self.per, 0xFFFF);
-                }
-            }
-            0x24 | 0x2C if self.mode() == Mode::Clock => {
-                let n = (offset as usize - 0x24) / 8;
-                if self.synchronise(sync::MASK0 << n, "MASK", cx) {
-                    self.mask[n] = w.value & 7;
-                }
-            }
-            0x40..0x50 => {
-                let n = (offset as usize - 0x40) / 4;
-                if self.synchronise(sync::GP0 << n, "GP", cx) {
-                    self.gp[n] = w.onto(self.gp[n]);
-                }
-            }
-            0x60 => self.tampctrl = w.onto_masked(self.tampctrl, 0x1F1F_03FF),
-            0x68 => self.tampid &= !w.value,
-            0x80..0xA0 => {
-                let bkup = &mut self.bkup[(offset as usize - 0x80) / 4];
-                *bkup = w.onto(*bkup);
-            }
-            _ => {
-                cx.unmodelled(offset, true);
-            }
-        }
-    }
-
-    /// Compares the calendar with the alarms for each second that has passed.
-    fn advance_alarms(&mut self, now: Instant) {
+    /// Compares the calendar with the alarms for each second that has passed; the flags that this raises.
+    fn advance_alarms(&self, now: Instant) -> u32 {
         let from = self.count_at(self.seen);
         let seconds = self.periods(now) - self.periods(self.seen).min(self.periods(now));
+        let mut risen = 0;
         // A year covers every alarm that repeats within one; longer gaps come only from a jump of the seed's making.
         for second in 1..=seconds.min(366 * 86_400) {
-            let at = calendar::to_register((from + second) % calendar::SECONDS);
+            let at = self.clock_register((from + second) % calendar::SECONDS);
             for n in 0..2 {
-                if calendar::matches(at, self.comp[n].value, self.mask[n]) {
-                    self.intflag |= CMP0 << n;
+                if !self.is_general_purpose(n) && calendar::matches(at, self.comp[n].value, self.mask[n]) {
+                    risen |= CMP0 << n;
                 }
             }
         }
+        risen
     }
 }

@@ -221,3 +221,130 @@ fn how_often_it_is_looked_at_changes_nothing() {
         }
     }
 }
+
+/// IN0 is PB00.
+fn tamper_pin(bench: &mut Bench, at: u64, high: bool) {
+    bench.rtc.look([0, u32::from(high), 0, 0], &mut bench.rig.cx(at));
+}
+
+#[test]
+fn a_tamper_input_captures_the_time_and_its_number_after_three_periods() {
+    let mut bench = Bench::new(0);
+    // IN0 captures rising edges; TAMPER interrupts.
+    bench.write(0, 0x60, 1 << 16 | 2);
+    bench.write(0, 0x0A, 1 << 14);
+    bench.enable(0);
+    tamper_pin(&mut bench, ticks(1_000), true);
+    let due = bench.rtc.next_event().as_nanos();
+    assert!(due >= ticks(1_003) - 2 && due <= ticks(1_003), "{due}");
+    bench.rtc.advance(&mut bench.rig.cx(due));
+    assert_eq!(bench.rtc.irqs(), 1);
+    assert_eq!(bench.read(due, 0x68), 1);
+    // A falling edge is none, and reading the time clears its flag.
+    tamper_pin(&mut bench, ticks(2_000), false);
+    assert!((1_002..=1_003).contains(&bench.read(ticks(3_000), 0x64)));
+    assert_eq!(bench.rtc.irqs(), 0);
+    bench.write(ticks(3_000), 0x68, 1);
+    assert_eq!(bench.read(ticks(3_000), 0x68), 0);
+}
+
+#[test]
+fn a_wake_input_raises_the_flag_without_a_time() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x60, 1 << 16 | 1);
+    bench.enable(0);
+    tamper_pin(&mut bench, ticks(1_000), true);
+    assert_eq!(bench.read(ticks(2_000), 0x0C) >> 14 & 1, 1);
+    assert_eq!(bench.read(ticks(2_000), 0x64), 0);
+}
+
+#[test]
+fn a_debounced_input_waits_for_four_of_its_periods_of_rest() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x60, 1 << 24 | 1 << 16 | 1);
+    // DEBF = 2: CLK_RTC_DEB is CLK_RTC_OSC / 8.
+    bench.write(0, 0x02, 2 << 8);
+    bench.enable(0);
+    for n in 0..5 {
+        tamper_pin(&mut bench, ticks(1_000 + 10 * n), n % 2 == 0);
+    }
+    assert_eq!(bench.read(ticks(1_040 + 32 + 2), 0x0C) >> 14, 0);
+    assert_eq!(bench.read(ticks(1_040 + 32 + 4), 0x0C) >> 14, 1);
+}
+
+#[test]
+fn a_tamper_event_clears_the_registers_that_ctrla_names() {
+    let mut bench = Bench::new(1 << 14 | 1 << 13);
+    bench.write(0, 0x04, 1 << 16);
+    bench.write(0, 0x44, 7);
+    bench.write(0, 0x80, 9);
+    bench.enable(0);
+    bench.rtc.event_in(0, &mut bench.rig.cx(ticks(100)));
+    let at = ticks(200);
+    assert_eq!([0x68, 0x44, 0x80].map(|offset| bench.read(at, offset)), [1 << 31, 0, 0]);
+}
+
+#[test]
+fn enabled_events_go_out_with_their_flags_each_time() {
+    let mut bench = Bench::new(0);
+    // PER7: every 1024 periods; nobody wants the interrupt or clears the flag.
+    bench.write(0, 0x04, 1 << 7);
+    bench.enable(0);
+    for n in 1..=3 {
+        assert_eq!(bench.rtc.next_event(), Instant::from_nanos(ticks(1_024 * n)));
+        bench.rtc.advance(&mut bench.rig.cx(ticks(1_024 * n)));
+        assert_eq!(bench.rig.signals.events_out.len(), n as usize);
+    }
+    assert_eq!(bench.rtc.irqs(), 0);
+}
+
+#[test]
+fn frequency_correction_makes_the_period_longer_or_shorter_by_parts_of_a_million() {
+    for (correction, ticks_in_a_day) in [(127, 2_831_155_200 - 342_857), (0x80 | 127, 2_831_155_200 + 342_942)] {
+        let mut bench = Bench::new(0);
+        // PRESCALER 2 divides by 2: 16 384 Hz, of which a day has half as many ticks.
+        bench.write(0, 0x00, 2 << 8 | COUNTSYNC);
+        bench.write(0, 0x14, correction);
+        bench.enable(1_000_000);
+        let count = bench.read(1_000_000 + 86_400_000_000_000, 0x18);
+        assert!(count.abs_diff(ticks_in_a_day / 2) < 2, "{count}");
+    }
+}
+
+#[test]
+fn a_twelve_hour_clock_counts_from_noon_to_one() {
+    let mut bench = Bench::new(2 << 2 | 1 << 6);
+    // 1 Hz; 12:59:59 PM on the first of January.
+    bench.write(0, 0x00, 2 << 2 | 1 << 6 | COUNTSYNC);
+    bench.rig.clocks.rtc = 1;
+    bench.rtc.clocks_changed(&mut bench.rig.cx(0));
+    bench.write(0, 0x18, 1 << 22 | 1 << 17 | 28 << 12 | 59 << 6 | 59);
+    bench.enable(10_000_000_000);
+    assert_eq!(bench.read(10_000_000_000, 0x18) >> 12 & 31, 16 | 12);
+    assert_eq!(bench.read(12_000_000_000, 0x18) >> 12 & 31, 16 | 1);
+}
+
+#[test]
+fn the_counter_stands_still_while_a_debugger_halts_the_core_unless_dbgrun_is_set() {
+    for dbgrun in [0, 1] {
+        let mut bench = Bench::new(0);
+        bench.write(0, 0x0E, dbgrun);
+        bench.enable(0);
+        bench.rtc.core_halted(true, &mut bench.rig.cx(ticks(100)));
+        bench.rtc.core_halted(false, &mut bench.rig.cx(ticks(1_100)));
+        assert!(bench.read(ticks(1_200), 0x18).abs_diff(200 + 1_000 * dbgrun) < 2);
+    }
+}
+
+#[test]
+fn general_purpose_register_0_belongs_to_the_comparator_until_gp0en() {
+    let mut bench = Bench::new(0);
+    bench.write(0, 0x40, 5);
+    assert_eq!(bench.read(0, 0x40), 0);
+    bench.write(0, 0x02, 1);
+    bench.write(0, 0x40, 5);
+    assert_eq!(bench.read(0, 0x40), 5);
+    bench.write(0, 0x20, 100);
+    bench.enable(1_000_000_000);
+    assert_eq!(bench.read(2_000_000_000, 0x0C) & CMP0, 0, "no comparison");
+}

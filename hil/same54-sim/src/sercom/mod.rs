@@ -294,6 +294,10 @@ impl Peripheral for Sercom {
         self.regs.clock_changed(cx);
     }
 
+    fn runs_in_standby(&self) -> bool {
+        self.regs.is_enabled() && self.regs.ctrla >> 7 & 1 != 0
+    }
+
     fn dma_requests(&self) -> u128 {
         let (receive, transmit) = match self.regs.mode() {
             Mode::I2cHost => self.i2c.requests(&self.regs),

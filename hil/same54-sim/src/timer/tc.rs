@@ -504,6 +504,10 @@ impl Peripheral for Tc {
         }
     }
 
+    fn runs_in_standby(&self) -> bool {
+        self.ctrla & ENABLE != 0 && self.ctrla >> 6 & 1 != 0
+    }
+
     fn irqs(&self) -> u64 {
         u64::from(self.inten & self.intflag != 0)
     }

@@ -602,6 +602,10 @@ impl Peripheral for Tcc {
         }
     }
 
+    fn runs_in_standby(&self) -> bool {
+        self.ctrla & ENABLE != 0 && self.ctrla >> 11 & 1 != 0
+    }
+
     fn irqs(&self) -> u64 {
         let pending = self.inten & self.intflag;
         u64::from(u32::from(pending & 0xFFFF != 0) | (pending >> 16) << 1)

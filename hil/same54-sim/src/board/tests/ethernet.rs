@@ -36,6 +36,8 @@ fn board() -> Board {
     set(&mut board, MCLK_APBCMASK, 0x2004);
     set(&mut board, GMAC_NCR, 1 << 4);
     board.debug_write(PORT_D + 0x4C, Size::Byte, 0b11).unwrap();
+    // Asynchronous: the EIC has no clock.
+    set(&mut board, EIC_CONFIG0 - 4, 1 << 7);
     set(&mut board, EIC_CONFIG0, 2 << 28);
     set(&mut board, EIC_CTRLA, 2);
     board
