@@ -457,7 +457,7 @@ impl Chip {
     }
 
     fn update_clocks(&mut self) {
-        let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &self.parts;
+        let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &mut self.parts;
         let mut clocks = clocks::resolve(gclk, oscctrl, osc32kctrl, mclk);
         if self.parts.pm.asleep() == Some(Sleep::Standby) {
             self.stop_channels(&mut clocks);

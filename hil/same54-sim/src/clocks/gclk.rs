@@ -1,8 +1,8 @@
 //! GCLK: generic clock generators and channels (SAM D5x/E5x datasheet, 14).
 //!
-//! Fidelity: generators, dividers (DIV and DIVSEL), channels and their write lock are modelled. Synchronisation is
-//! instant, so SYNCBUSY always reads 0 (assumed: real synchronisation takes a few cycles of the slower clock).
-//! Output to pins and RUNSTDBY are stored only.
+//! Fidelity: generators, dividers (DIV and DIVSEL), channels and their write lock are modelled. A generator whose new
+//! source is not ready goes on with the old one and shows it in SYNCBUSY (14.6.2.6); other synchronisation is instant
+//! (assumed: really a few cycles of the slower clock). Output to pins and RUNSTDBY are stored only.
 
 use armv7m::Size;
 
@@ -16,11 +16,18 @@ const WRTLOCK: u32 = 1 << 7;
 /// GENCTRL0 after reset: enabled, source DFLL.
 const GENCTRL0_RESET: u32 = 0x0000_0106;
 
+/// GENCTRLn.SRC.
+fn source(genctrl: u32) -> u8 {
+    (genctrl & 15) as u8
+}
+
 /// The register block.
 #[derive(Clone, Debug)]
 pub(crate) struct Gclk {
     genctrl: [u32; 12],
     pchctrl: [u32; 48],
+    /// The sources that the generators really run from: GENCTRLn.SRC, unless that one is not ready yet.
+    running: [u8; 12],
 }
 
 impl Gclk {
@@ -28,7 +35,7 @@ impl Gclk {
     pub(crate) fn new() -> Self {
         let mut genctrl = [0; 12];
         genctrl[0] = GENCTRL0_RESET;
-        Self { genctrl, pchctrl: [0; 48] }
+        Self { genctrl, pchctrl: [0; 48], running: genctrl.map(source) }
     }
 
     fn keep_locked(&mut self, old: &[u32; 48]) {
@@ -39,9 +46,22 @@ impl Gclk {
         }
     }
 
-    /// GENCTRLn.SRC.
-    pub(super) fn source(&self, n: usize) -> u8 {
-        (self.genctrl[n] & 15) as u8
+    /// The source that generator `n` runs from if those of `ready` are: the one it ran from before until the selected one
+    /// is ready (14.6.2.6). A disabled generator has none to go on with.
+    pub(super) fn choose_source(&self, n: usize, ready: impl Fn(u8) -> bool) -> u8 {
+        let wanted = source(self.genctrl[n]);
+        if self.genctrl[n] & GENEN == 0 || ready(wanted) { wanted } else { self.running[n] }
+    }
+
+    /// The generators have changed to these sources.
+    pub(super) fn run_from(&mut self, sources: [u8; 12]) {
+        self.running = sources;
+    }
+
+    /// 14.8.3: GENCTRLn is busy until the change of its source is complete.
+    fn syncbusy(&self) -> u32 {
+        let switching = (0..12).filter(|n| self.running[*n] != source(self.genctrl[*n]));
+        switching.map(|n| 1 << (2 + n)).sum()
     }
 
     /// Output of generator `n` for a source of `hz`.
@@ -79,7 +99,8 @@ impl Peripheral for Gclk {
 
     fn read(&mut self, offset: u32, cx: &mut Context<'_>) -> u32 {
         match offset {
-            0x00 | 0x04 => 0,
+            0x00 => 0,
+            0x04 => self.syncbusy(),
             0x20..0x50 => self.genctrl[(offset as usize - 0x20) / 4],
             0x80..0x140 => self.pchctrl[(offset as usize - 0x80) / 4],
             _ => cx.unmodelled(offset, false),

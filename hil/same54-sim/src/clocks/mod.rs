@@ -64,16 +64,17 @@ pub(crate) mod channel {
 }
 
 /// What the four blocks say together.
-pub(crate) fn resolve(gclk: &Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctrl, mclk: &Mclk) -> Frequencies {
+pub(crate) fn resolve(gclk: &mut Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctrl, mclk: &Mclk) -> Frequencies {
     let mut generator = [0; 12];
     let xosc32k = osc32kctrl.xosc32k_hz();
     // A DPLL may refer to a generator's channel and a generator to a DPLL; the chip's start-up order breaks the
     // circle, here two rounds do. Generator 1 may feed the others, so it is worked out first.
     let mut dpll = [0; 2];
+    let mut sources = [0; 12];
     for _ in 0..3 {
         for n in [1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
-            let source = match gclk.source(n) {
-                0 | 1 => oscctrl.xosc_hz(usize::from(gclk.source(n))),
+            let hz = |source| match source {
+                0 | 1 => oscctrl.xosc_hz(usize::from(source)),
                 3 if n != 1 => generator[1],
                 4 => osc32kctrl::OSCULP32K_HZ,
                 5 => xosc32k,
@@ -82,12 +83,14 @@ pub(crate) fn resolve(gclk: &Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctrl, m
                 8 => dpll[1],
                 _ => 0,
             };
-            generator[n] = gclk.divide(n, source);
+            sources[n] = gclk.choose_source(n, |source| hz(source) != 0);
+            generator[n] = gclk.divide(n, hz(sources[n]));
         }
         for (n, channel) in [channel::DPLL0, channel::DPLL1].into_iter().enumerate() {
             dpll[n] = oscctrl.dpll_hz(n, gclk.channel_hz(channel, &generator), xosc32k);
         }
     }
+    gclk.run_from(sources);
     let channel = std::array::from_fn(|n| gclk.channel_hz(n, &generator));
     Frequencies {
         cpu: generator[0] / mclk.cpu_divider(),

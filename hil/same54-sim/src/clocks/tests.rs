@@ -25,8 +25,8 @@ impl Tree {
         }
     }
 
-    fn frequencies(&self) -> Frequencies {
-        resolve(&self.gclk, &self.oscctrl, &self.osc32kctrl, &self.mclk)
+    fn frequencies(&mut self) -> Frequencies {
+        resolve(&mut self.gclk, &self.oscctrl, &self.osc32kctrl, &self.mclk)
     }
 }
 
@@ -53,6 +53,27 @@ fn dpll_locks_after_its_start_up_time_and_drives_the_core_at_120_mhz() {
     tree.gclk.write(0x20, Write::full(1 << 16 | 1 << 8 | 7), &mut tree.rig.cx(due.as_nanos()));
     let frequencies = tree.frequencies();
     assert_eq!((frequencies.cpu, frequencies.dpll[0], frequencies.generator[5]), (120_000_000, 120_000_000, 2_000_000));
+}
+
+#[test]
+fn a_generator_goes_on_with_its_old_source_until_the_new_one_is_ready() {
+    let mut tree = Tree::new();
+    // DPLL0 from XOSC32K (ready) times 3662; generator 0 changes to it before it has locked (14.6.2.6).
+    tree.osc32kctrl.write(0x14, Write::full(0x000E), &mut tree.rig.cx(0));
+    tree.osc32kctrl.advance(&mut tree.rig.cx(62_500_000));
+    tree.oscctrl.write(0x34, Write::full(3_661), &mut tree.rig.cx(62_500_000));
+    tree.oscctrl.write(0x38, Write::full(1 << 5), &mut tree.rig.cx(62_500_000));
+    tree.oscctrl.write(0x30, Write::full(2), &mut tree.rig.cx(62_500_000));
+    tree.gclk.write(0x20, Write::full(1 << 16 | 1 << 8 | 7), &mut tree.rig.cx(62_500_000));
+    assert_eq!(tree.frequencies().cpu, 48_000_000);
+    assert_eq!(tree.gclk.read(0x04, &mut tree.rig.cx(62_500_100)), 1 << 2);
+    let locked = tree.oscctrl.next_event().as_nanos();
+    tree.oscctrl.advance(&mut tree.rig.cx(locked));
+    assert_eq!(tree.frequencies().cpu, 32_768 * 3_662);
+    assert_eq!(tree.gclk.read(0x04, &mut tree.rig.cx(locked)), 0);
+    // Switched off beneath it, there is nothing to go on with.
+    tree.oscctrl.write(0x30, Write::full(0), &mut tree.rig.cx(locked));
+    assert_eq!(tree.frequencies().cpu, 0);
 }
 
 #[test]
