@@ -457,6 +457,15 @@ impl Chip {
     }
 
     fn update_clocks(&mut self) {
+        let now = self.now();
+        let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &mut self.parts;
+        if clocks::request(gclk, oscctrl, osc32kctrl, now) {
+            for id in [Id::Oscctrl, Id::Osc32kctrl] {
+                let next = self.parts.get(id).next_event();
+                self.next_events[id as usize] = next;
+                self.deadline = self.deadline.min(next);
+            }
+        }
         let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &mut self.parts;
         let mut clocks = clocks::resolve(gclk, oscctrl, osc32kctrl, mclk);
         if self.parts.pm.asleep() == Some(Sleep::Standby) {

@@ -53,6 +53,11 @@ impl Gclk {
         if self.genctrl[n] & GENEN == 0 || ready(wanted) { wanted } else { self.running[n] }
     }
 
+    /// The source that generator `n` asks for.
+    pub(super) fn asks(&self, n: usize) -> Option<u8> {
+        (self.genctrl[n] & GENEN != 0).then_some(source(self.genctrl[n]))
+    }
+
     /// The generators have changed to these sources.
     pub(super) fn run_from(&mut self, sources: [u8; 12]) {
         self.running = sources;

@@ -1,7 +1,10 @@
 //! The clock tree: which part runs at which frequency.
 //!
 //! Fidelity: sources, generators, channels and dividers are modelled as far as they decide frequencies and ready bits.
+//! An enabled generator asks for its source whether or not somebody uses it (assumed).
 //! Start-up times are typical figures of the datasheet's electrical characteristics where it has them, else assumed.
+
+use sim_base::Instant;
 
 mod gclk;
 mod mclk;
@@ -51,6 +54,8 @@ impl Frequencies {
 
 /// Numbers of peripheral channels (datasheet 14, table "PCHCTRLm Mapping").
 pub(crate) mod channel {
+    /// DFLL reference.
+    pub(crate) const DFLL: usize = 0;
     /// DPLL0 reference.
     pub(crate) const DPLL0: usize = 1;
     /// DPLL1 reference.
@@ -63,6 +68,37 @@ pub(crate) mod channel {
     pub(crate) const TC: [usize; 8] = [9, 9, 26, 26, 30, 30, 39, 39];
 }
 
+/// Tells the oscillators who asks for them. A generator asks for its source while it is enabled, whoever uses it
+/// (assumed: the chip asks only while somebody uses the generator); a PLL for its reference while it runs; the RTC for
+/// the clock that RTCCTRL selects. True if that changes what runs.
+pub(crate) fn request(gclk: &Gclk, oscctrl: &mut Oscctrl, osc32kctrl: &mut Osc32kctrl, now: Instant) -> bool {
+    let mut changed = false;
+    // A PLL that starts asks for its reference.
+    for _ in 0..2 {
+        let mut requests = oscctrl::Requests::default();
+        let mut xosc32k = false;
+        for n in 0..12 {
+            match gclk.asks(n) {
+                Some(n @ (0 | 1)) => requests.xosc[usize::from(n)] = true,
+                Some(5) => xosc32k = true,
+                Some(6) => requests.dfll = true,
+                Some(n @ (7 | 8)) => requests.dpll[usize::from(n) - 7] = true,
+                _ => {}
+            }
+        }
+        for n in 0..2 {
+            match oscctrl.dpll_asks(n) {
+                Some(2) => xosc32k = true,
+                Some(xosc) => requests.xosc[xosc] = true,
+                None => {}
+            }
+        }
+        changed |= oscctrl.set_requests(requests, now);
+        changed |= osc32kctrl.set_requested(xosc32k, now);
+    }
+    changed
+}
+
 /// What the four blocks say together.
 pub(crate) fn resolve(gclk: &mut Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctrl, mclk: &Mclk) -> Frequencies {
     let mut generator = [0; 12];
@@ -72,13 +108,14 @@ pub(crate) fn resolve(gclk: &mut Gclk, oscctrl: &Oscctrl, osc32kctrl: &Osc32kctr
     let mut dpll = [0; 2];
     let mut sources = [0; 12];
     for _ in 0..3 {
+        let reference = gclk.channel_hz(channel::DFLL, &generator);
         for n in [1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
             let hz = |source| match source {
                 0 | 1 => oscctrl.xosc_hz(usize::from(source)),
                 3 if n != 1 => generator[1],
                 4 => osc32kctrl::OSCULP32K_HZ,
                 5 => xosc32k,
-                6 => oscctrl.dfll_hz(),
+                6 => oscctrl.dfll_hz(reference),
                 7 => dpll[0],
                 8 => dpll[1],
                 _ => 0,
