@@ -674,10 +674,12 @@ impl Board {
 
 mod preload;
 
+mod crystal;
 #[cfg(test)]
 mod fuzz;
 mod supply;
 #[cfg(test)]
 mod tests;
 
+pub use crystal::Crystal;
 use supply::Supply;

@@ -458,7 +458,7 @@ impl Chip {
 
     fn update_clocks(&mut self) {
         let now = self.now();
-        let Parts { gclk, oscctrl, osc32kctrl, mclk, .. } = &mut self.parts;
+        let Parts { gclk, oscctrl, osc32kctrl, .. } = &mut self.parts;
         if clocks::request(gclk, oscctrl, osc32kctrl, now) {
             for id in [Id::Oscctrl, Id::Osc32kctrl] {
                 let next = self.parts.get(id).next_event();

@@ -43,7 +43,7 @@ mod timer;
 mod trng;
 mod wdt;
 
-pub use board::{Board, BoardConfig, RunStop};
+pub use board::{Board, BoardConfig, Crystal, RunStop};
 pub use event::{Event, EventKind, ResetCause};
 pub use nor::{NorCells, SilentFlash, SlowFlash, StuckBit, WornRange};
 pub use nvmctrl::{FailingPulses, NvmPulses, SoundPulses};

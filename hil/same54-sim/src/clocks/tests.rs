@@ -25,6 +25,11 @@ impl Tree {
         }
     }
 
+    /// Lets the oscillators know who asks for them.
+    fn request(&mut self, at: u64) {
+        super::request(&self.gclk, &mut self.oscctrl, &mut self.osc32kctrl, Instant::from_nanos(at));
+    }
+
     fn frequencies(&mut self) -> Frequencies {
         resolve(&mut self.gclk, &self.oscctrl, &self.osc32kctrl, &self.mclk)
     }
@@ -48,6 +53,8 @@ fn dpll_locks_after_its_start_up_time_and_drives_the_core_at_120_mhz() {
     let due = tree.oscctrl.next_event();
     assert!(due > Instant::ZERO && due < Instant::ZERO + Duration::from_millis(1));
     tree.oscctrl.advance(&mut tree.rig.cx(due.as_nanos()));
+    tree.rig.clocks = tree.frequencies();
+    tree.oscctrl.clocks_changed(&mut tree.rig.cx(due.as_nanos()));
     assert_eq!(tree.oscctrl.read(0x40, &mut tree.rig.cx(due.as_nanos())), 3);
     assert_eq!(tree.oscctrl.read(0x0C, &mut tree.rig.cx(due.as_nanos())) & 1 << 16, 1 << 16);
     tree.gclk.write(0x20, Write::full(1 << 16 | 1 << 8 | 7), &mut tree.rig.cx(due.as_nanos()));
@@ -109,4 +116,134 @@ fn a_locked_channel_refuses_writes_until_the_supply_returns() {
     assert_eq!(tree.gclk.read(0x80 + 7 * 4, &mut tree.rig.cx(0)), 0xC0);
     tree.gclk.reset(crate::ResetCause::PowerOn, &mut tree.rig.cx(0));
     assert_eq!(tree.gclk.read(0x80 + 7 * 4, &mut tree.rig.cx(0)), 0);
+}
+
+/// XOSC1 with its crystal, failure detection and a start-up of 2^0 cycles, ready; the safe clock is 48 MHz / 16.
+fn xosc1(extra: u32) -> Tree {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x18, Write::full(4 << 24 | 1 << 16 | 1 << 2 | 1 << 1 | extra), &mut tree.rig.cx(0));
+    tree.oscctrl.write(0x08, Write::full(1 << 3), &mut tree.rig.cx(0));
+    tree.oscctrl.advance(&mut tree.rig.cx(40_000));
+    tree.gclk.write(0x20 + 4 * 4, Write::full(1 << 8 | 1), &mut tree.rig.cx(40_000));
+    assert_eq!(tree.frequencies().generator[4], 12_000_000);
+    tree
+}
+
+#[test]
+fn a_crystal_that_fails_is_replaced_by_the_safe_clock_until_software_switches_back() {
+    let mut tree = xosc1(0);
+    tree.oscctrl.write(0x00, Write::full(2), &mut tree.rig.cx(50_000));
+    tree.oscctrl.set_crystal(1, false, &mut tree.rig.cx(50_000));
+    assert_eq!(tree.frequencies().generator[4], 0);
+    // Four periods of 3 MHz.
+    assert_eq!(tree.oscctrl.next_event(), Instant::from_nanos(51_333));
+    tree.oscctrl.advance(&mut tree.rig.cx(51_333));
+    assert_eq!(tree.frequencies().generator[4], 3_000_000);
+    assert_eq!(tree.oscctrl.irqs(), 2);
+    assert_eq!(tree.rig.signals.events_out.len(), 1);
+    let status = tree.oscctrl.read(0x10, &mut tree.rig.cx(52_000));
+    assert_eq!(status & 0x3F, 1 << 1 | 1 << 3 | 1 << 5, "ready once, failed, switched");
+    tree.oscctrl.set_crystal(1, true, &mut tree.rig.cx(60_000));
+    assert_eq!(tree.frequencies().generator[4], 3_000_000);
+    let control = tree.oscctrl.read(0x18, &mut tree.rig.cx(60_000));
+    tree.oscctrl.write(0x18, Write::full(control | 1 << 17), &mut tree.rig.cx(60_000));
+    assert_eq!(tree.frequencies().generator[4], 12_000_000);
+    assert_eq!(tree.oscctrl.read(0x18, &mut tree.rig.cx(60_000)) >> 17 & 1, 0, "SWBEN has done its work");
+}
+
+#[test]
+fn without_the_detector_a_dead_crystal_just_stops() {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x18, Write::full(1 << 2 | 1 << 1), &mut tree.rig.cx(0));
+    tree.oscctrl.advance(&mut tree.rig.cx(40_000));
+    tree.oscctrl.set_crystal(1, false, &mut tree.rig.cx(50_000));
+    assert_eq!(tree.oscctrl.next_event(), Instant::NEVER);
+    assert_eq!(tree.oscctrl.read(0x10, &mut tree.rig.cx(60_000)) & 0x28, 0);
+}
+
+#[test]
+fn an_oscillator_on_demand_runs_only_while_a_generator_asks_for_it() {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x18, Write::full(1 << 7 | 1 << 2 | 1 << 1), &mut tree.rig.cx(0));
+    tree.request(0);
+    assert_eq!(tree.oscctrl.next_event(), Instant::NEVER);
+    tree.gclk.write(0x20 + 4 * 4, Write::full(1 << 8 | 1), &mut tree.rig.cx(100));
+    tree.request(100);
+    let ready = tree.oscctrl.next_event().as_nanos();
+    assert_eq!(ready, 100 + 30_517);
+    tree.oscctrl.advance(&mut tree.rig.cx(ready));
+    assert_eq!(tree.frequencies().generator[4], 12_000_000);
+    tree.gclk.write(0x20 + 4 * 4, Write::full(0), &mut tree.rig.cx(ready));
+    tree.request(ready);
+    assert_eq!(tree.oscctrl.read(0x10, &mut tree.rig.cx(ready)) & 2, 0);
+}
+
+#[test]
+fn a_pll_on_demand_asks_for_its_crystal_in_turn() {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x18, Write::full(1 << 7 | 1 << 2 | 1 << 1), &mut tree.rig.cx(0));
+    // DPLL0: XOSC1 / 12 times 120, on demand.
+    tree.oscctrl.write(0x34, Write::full(119), &mut tree.rig.cx(0));
+    tree.oscctrl.write(0x38, Write::full(5 << 16 | 3 << 5), &mut tree.rig.cx(0));
+    tree.oscctrl.write(0x30, Write::full(0x82), &mut tree.rig.cx(0));
+    tree.request(0);
+    assert_eq!(tree.oscctrl.next_event(), Instant::NEVER);
+    tree.gclk.write(0x20 + 4 * 4, Write::full(1 << 8 | 7), &mut tree.rig.cx(0));
+    tree.request(0);
+    tree.oscctrl.advance(&mut tree.rig.cx(100_000));
+    assert_eq!(tree.frequencies().generator[4], 120_000_000);
+}
+
+#[test]
+fn the_dfll_locks_to_its_reference_in_closed_loop() {
+    let mut tree = Tree::new();
+    // Channel 0: generator 3 with OSCULP32K. MUL 1464: 47.97 MHz.
+    tree.gclk.write(0x20 + 3 * 4, Write::full(1 << 8 | 4), &mut tree.rig.cx(0));
+    tree.gclk.write(0x80, Write::full(1 << 6 | 3), &mut tree.rig.cx(0));
+    tree.rig.clocks = tree.frequencies();
+    tree.oscctrl.clocks_changed(&mut tree.rig.cx(0));
+    tree.oscctrl.write(0x28, Write::full(1_464), &mut tree.rig.cx(0));
+    tree.oscctrl.write(0x20, Write::full(1), &mut tree.rig.cx(0));
+    let status = |tree: &mut Tree, at| tree.oscctrl.read(0x10, &mut tree.rig.cx(at)) >> 8 & 31;
+    assert_eq!(status(&mut tree, 1_000), 1);
+    assert_eq!(status(&mut tree, 500_000), 1 | 8, "coarse lock");
+    assert_eq!(status(&mut tree, 2_000_000), 1 | 8 | 4, "fine lock");
+    assert_eq!(tree.frequencies().cpu, 1_464 * 32_768);
+    tree.oscctrl.write(0x28, Write::full(3_000), &mut tree.rig.cx(2_000_000));
+    assert_eq!(status(&mut tree, 5_000_000), 1 | 2, "out of bounds");
+}
+
+#[test]
+fn a_dfll_without_its_reference_says_so_and_goes_on() {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x28, Write::full(1_464), &mut tree.rig.cx(0));
+    tree.oscctrl.write(0x20, Write::full(1), &mut tree.rig.cx(0));
+    assert_eq!(tree.oscctrl.read(0x10, &mut tree.rig.cx(10_000_000)) >> 8 & 31, 1 | 16);
+    assert_eq!(tree.frequencies().cpu, 48_000_000);
+}
+
+#[test]
+fn a_pll_without_a_reference_never_locks() {
+    let mut tree = Tree::new();
+    tree.oscctrl.write(0x30, Write::full(2), &mut tree.rig.cx(0));
+    assert_eq!(tree.oscctrl.read(0x3C, &mut tree.rig.cx(0)), 2, "busy until the output clock is there");
+    tree.rig.clocks = tree.frequencies();
+    assert_eq!(tree.oscctrl.read(0x40, &mut tree.rig.cx(1_000_000)), 0);
+}
+
+#[test]
+fn a_dead_32_khz_crystal_is_replaced_by_the_internal_oscillator() {
+    let mut tree = Tree::new();
+    tree.osc32kctrl.write(0x14, Write::full(0x001E), &mut tree.rig.cx(0));
+    tree.osc32kctrl.write(0x10, Write::full(5), &mut tree.rig.cx(0));
+    tree.osc32kctrl.write(0x16, Write::full(1), &mut tree.rig.cx(0));
+    tree.osc32kctrl.write(0x04, Write::full(4), &mut tree.rig.cx(0));
+    tree.osc32kctrl.advance(&mut tree.rig.cx(62_500_000));
+    tree.osc32kctrl.set_crystal(false, &mut tree.rig.cx(100_000_000));
+    assert_eq!(tree.frequencies().rtc, 0);
+    let at = tree.osc32kctrl.next_event().as_nanos();
+    assert_eq!(at, 100_122_070);
+    tree.osc32kctrl.advance(&mut tree.rig.cx(at));
+    assert_eq!((tree.frequencies().rtc, tree.osc32kctrl.irqs()), (32_768, 1));
+    assert_eq!(tree.osc32kctrl.read(0x0C, &mut tree.rig.cx(at)), 1 | 4 | 8);
 }

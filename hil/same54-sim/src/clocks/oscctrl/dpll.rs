@@ -111,7 +111,7 @@ impl Dpll {
             0x0C => u32::from(self.clock.at() != Instant::NEVER) * ENABLE,
             0x10 => {
                 let lock = self.lock.is_ready() && hz != 0;
-                u32::from(lock) * LOCK | u32::from(hz != 0) * CLKRDY
+                (if lock { LOCK } else { 0 }) | if hz != 0 { CLKRDY } else { 0 }
             }
             _ => return None,
         })

@@ -163,6 +163,13 @@ impl Oscctrl {
         xosc | self.dfll.status() | dpll
     }
 
+    /// What is read stays until something happens, unless that has just happened and frequencies are to follow.
+    fn stay_until_next_event(&self, cx: &mut Context<'_>) {
+        if !cx.signals.clocks_dirty {
+            cx.steady_until(self.next_event());
+        }
+    }
+
     fn raise(&mut self, flags: u32) {
         self.intflag |= flags;
     }
@@ -183,14 +190,14 @@ impl Peripheral for Oscctrl {
             0x04 | 0x08 => self.inten,
             0x0C => self.intflag,
             0x10 => {
-                cx.steady_until(self.next_event());
+                self.stay_until_next_event(cx);
                 self.status(cx)
             }
             0x14 | 0x18 => self.xosc[(offset as usize - 0x14) / 4].control,
             0x1C..0x30 => self.dfll.read(offset, cx),
             0x30..0x58 => {
                 let n = (offset as usize - 0x30) / 0x14;
-                cx.steady_until(self.next_event());
+                self.stay_until_next_event(cx);
                 let hz = cx.clocks.dpll[n];
                 self.dpll[n].read((offset - 0x30) % 0x14, hz).unwrap_or_else(|| cx.unmodelled(offset, false))
             }
