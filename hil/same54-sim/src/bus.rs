@@ -89,6 +89,14 @@ impl Chip {
     #[cold]
     #[inline(never)]
     fn read_slow(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        let answer = self.read_anything(addr, size, at);
+        if answer.is_err() {
+            self.note_bus_error(addr);
+        }
+        answer
+    }
+
+    fn read_anything(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
         self.cycle = at;
         let steady = &self.steady;
         if at < steady.until && addr == steady.addr && size as u32 == steady.bytes {
@@ -138,6 +146,32 @@ impl Chip {
     #[cold]
     #[inline(never)]
     fn write_slow(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        let answer = self.write_anything(addr, size, value, at);
+        if answer.is_err() {
+            self.note_bus_error(addr);
+        }
+        answer
+    }
+
+    /// PAC flags the slave of the AHB that answered with an error (27.7.6).
+    fn note_bus_error(&mut self, addr: u32) {
+        let slave = match addr >> 24 {
+            0x00 if addr < 0x0080_0000 => 0,
+            0x00 => 1,
+            0x44 => 2,
+            0x20..=0x3F => 3,
+            bridge @ 0x40..=0x43 => 7 + (bridge - 0x40),
+            0x02 => 11,
+            0x45 => 12,
+            0x46 => 13,
+            0x04 => 14,
+            0x47 => 15,
+            _ => return,
+        };
+        self.with(Id::Pac, |parts, cx| parts.pac.ahb_error(slave, cx));
+    }
+
+    fn write_anything(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
         self.cycle = at;
         match addr {
             0..FLASH_SIZE | 0x0080_0000..0x0081_0000 => {
@@ -248,7 +282,7 @@ impl Chip {
         let exempt = slot.bit == NO_BIT || id == Id::Pac || id == Id::Dsu && (0x100..0x200).contains(&offset);
         if !exempt && self.parts.pac.is_protected(slot.bridge, slot.bit) {
             self.with(Id::Pac, |parts, cx| {
-                parts.pac.access_error(slot.bridge, slot.bit);
+                parts.pac.access_error(slot.bridge, slot.bit, cx);
                 cx.violation(format!("write to {}+{offset:#x}, which PAC protects", slot.name));
             });
             return Ok(());

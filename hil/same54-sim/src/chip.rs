@@ -410,8 +410,7 @@ impl Chip {
         if std::mem::take(&mut self.shared.signals.access_error) {
             let place = &SLOTS[slot];
             if place.bit != NO_BIT {
-                self.parts.pac.access_error(place.bridge, place.bit);
-                self.settle(Id::Pac);
+                self.with(Id::Pac, |parts, cx| parts.pac.access_error(place.bridge, place.bit, cx));
             }
         }
         if id == Id::Gmac

@@ -1,8 +1,9 @@
 //! PAC: peripheral access controller (SAM D5x/E5x datasheet, 27).
 //!
-//! Fidelity: write protection per peripheral (clear, set, set and lock), status and error flags with their interrupt
-//! are modelled; a protected write is dropped, as is a write during synchronisation of the RTC. That neither raises a bus
-//! error is assumed. Flags for unimplemented registers and AHB slave errors are absent.
+//! Fidelity: write protection per peripheral (clear, set, set and lock), status, and the error flags with their
+//! interrupt and event are modelled: protected writes, registers that the chip does not have, writes during the RTC's
+//! synchronisation, wrong use of WRCTRL, and bus errors of the AHB's slaves that the core meets. A protected write is
+//! dropped; that these errors of peripherals raise no bus error is assumed.
 
 use armv7m::Size;
 
@@ -12,8 +13,11 @@ use crate::registers::Ledger;
 
 const STATUS_RESET: [u32; 4] = [0x0001_0000, 0x02, 0, 0];
 
+/// Event generator ACCERR (31.7.8).
+const GENERATOR: u8 = 38;
+
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["EVCTRL"], absent: &[] };
+pub(crate) const LEDGER: Ledger = Ledger::MODELLED;
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -39,18 +43,41 @@ impl Pac {
     }
 
     /// Notes a refused access.
-    pub(crate) fn access_error(&mut self, bridge: usize, bit: u32) {
+    pub(crate) fn access_error(&mut self, bridge: usize, bit: u32, cx: &mut Context<'_>) {
         self.intflag[bridge] |= 1 << bit;
+        self.send_event(cx);
+    }
+
+    /// Slave `bit` of the AHB (INTFLAGAHB) answered with an error.
+    pub(crate) fn ahb_error(&mut self, bit: u32, cx: &mut Context<'_>) {
+        self.intflag_ahb |= 1 << bit;
+        self.send_event(cx);
+    }
+
+    fn send_event(&mut self, cx: &mut Context<'_>) {
+        if self.evctrl & 1 != 0 {
+            cx.event_out(GENERATOR);
+        }
     }
 
     fn control(&mut self, value: u32, cx: &mut Context<'_>) {
         let id = value & 0xFFFF;
         let (bridge, bit) = ((id / 32) as usize, id % 32);
         self.wrctrl = value & 0x00FF_FFFF;
-        if bridge >= 4 || self.locked[bridge] >> bit & 1 != 0 {
+        let key = value >> 16 & 0xFF;
+        if bridge >= 4 {
             return;
         }
-        match value >> 16 & 0xFF {
+        // 27.5.2.5: what is so already, or locked, is an error.
+        let protected = self.status[bridge] >> bit & 1 != 0;
+        let locked = self.locked[bridge] >> bit & 1 != 0;
+        if key != 0 && (locked || key == 1 && !protected || matches!(key, 2 | 3) && protected) {
+            self.access_error(0, 0, cx);
+        }
+        if locked {
+            return;
+        }
+        match key {
             0 => {}
             1 => self.status[bridge] &= !(1 << bit),
             2 => self.status[bridge] |= 1 << bit,
@@ -82,6 +109,8 @@ impl Peripheral for Pac {
 
     fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
         match offset {
+            // 27.5.2.5: only whole words count.
+            0x00 if w.lanes != u32::MAX => self.access_error(0, 0, cx),
             0x00 => self.control(w.value, cx),
             0x04 => self.evctrl = w.value & 1,
             0x08 => self.inten &= !w.value,
@@ -129,10 +158,23 @@ mod tests {
     fn an_access_error_raises_the_interrupt_until_its_flag_is_cleared() {
         let (mut pac, mut rig) = (Pac::new(), Rig::new());
         pac.write(9, Write::full(1), &mut rig.cx(0));
-        pac.access_error(1, 2);
+        pac.access_error(1, 2, &mut rig.cx(0));
         assert_eq!(pac.irqs(), 1);
         pac.write(0x18, Write::full(4), &mut rig.cx(0));
         assert_eq!(pac.irqs(), 0);
+    }
+
+    #[test]
+    fn wrong_use_of_wrctrl_is_an_error_of_the_pac_itself_and_an_event() {
+        for (key, lanes) in [(1, u32::MAX), (2, 0xFFFF)] {
+            let (mut pac, mut rig) = (Pac::new(), Rig::new());
+            pac.write(4, Write::full(1), &mut rig.cx(0));
+            // Clearing what is clear; half a word.
+            pac.write(0, Write { value: (key << 16 | NVMCTRL) & lanes, lanes }, &mut rig.cx(0));
+            assert_eq!(pac.read(0x14, &mut rig.cx(0)), 1);
+            assert!(!pac.is_protected(1, 2));
+            assert_eq!(rig.signals.events_out.len(), 1);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sim_base::{EthernetLink, Instant};
 use crate::clocks::Frequencies;
 use crate::event::{EventKind, EventLog, ResetCause};
 use crate::memory::Memory;
+use crate::registers;
 
 /// One register block. Time is never kept by ticking: a peripheral remembers when something began and works out what
 /// a register shows from [`Context::now`].
@@ -154,6 +155,8 @@ impl Context<'_> {
     /// Notes an access to a register that the model does not have. Reads give 0.
     pub(crate) fn unmodelled(&mut self, offset: u32, write: bool) -> u32 {
         self.signals.unmodelled.push(Unmodelled { name: self.name, offset, write });
+        // One that the chip does not have either is an error to PAC (27.5.2.3).
+        self.signals.access_error |= !registers::exists(self.name, offset);
         self.signals.attention = true;
         0
     }

@@ -1,6 +1,6 @@
 //! TRNG: true random number generator (SAM D5x/E5x datasheet, 43).
 //!
-//! Fidelity: one word every 84 cycles of the bus clock, DATARDY and its interrupt are modelled. The numbers come from
+//! Fidelity: one word every 84 cycles of the bus clock, DATARDY, its interrupt and its event are modelled. The numbers come from
 //! the board's seed: they repeat from run to run on purpose.
 
 use std::time::Duration;
@@ -13,10 +13,12 @@ use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
 
 const ENABLE: u32 = 1 << 1;
+/// Event generator READY (31.7.8).
+const GENERATOR: u8 = 115;
 const CYCLES_PER_WORD: u64 = 84;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["EVCTRL"], absent: &[] };
+pub(crate) const LEDGER: Ledger = Ledger::MODELLED;
 
 /// The register block.
 #[derive(Clone, Debug)]
@@ -102,7 +104,7 @@ impl Peripheral for Trng {
     }
 
     fn next_event(&self) -> Instant {
-        if self.inten != 0 { self.ready_at } else { Instant::NEVER }
+        if self.inten | self.evctrl != 0 { self.ready_at } else { Instant::NEVER }
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) {
@@ -110,6 +112,9 @@ impl Peripheral for Trng {
             self.ready_at = Instant::NEVER;
             self.ready = true;
             self.data = self.rng.next_u32();
+            if self.evctrl != 0 {
+                cx.event_out(GENERATOR);
+            }
         }
     }
 
@@ -134,6 +139,16 @@ mod tests {
         assert_eq!(trng.read(0x0A, &mut rig.cx(3_600)), 1);
         assert_ne!(trng.read(0x20, &mut rig.cx(3_600)), first);
         assert_eq!(first, Rng::new(7).next_u32(), "the seed decides");
+    }
+
+    #[test]
+    fn a_ready_word_is_an_event_if_it_is_asked_for() {
+        let (mut trng, mut rig) = (Trng::new(Rng::new(7)), Rig::new());
+        trng.write(4, Write::full(1), &mut rig.cx(0));
+        trng.write(0, Write::full(2), &mut rig.cx(0));
+        trng.advance(&mut rig.cx(trng.next_event().as_nanos()));
+        assert_eq!(rig.signals.events_out.len(), 1);
+        assert_eq!(trng.irqs(), 0);
     }
 
     #[test]

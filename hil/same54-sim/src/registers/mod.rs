@@ -135,6 +135,17 @@ pub(crate) fn block_of(instance: &str) -> Option<&'static Block> {
     blocks().iter().find(|block| block.instances.iter().any(|(name, _)| *name == instance))
 }
 
+/// Whether instance `instance` has a register at `offset`, in any of its modes. One that the table does not know, as
+/// PUKCC, might.
+pub(crate) fn exists(instance: &str, offset: u32) -> bool {
+    block_of(instance).is_none_or(|block| {
+        block
+            .registers
+            .iter()
+            .any(|register| register.offsets().iter().any(|at| (*at..at + register.size as u32).contains(&offset)))
+    })
+}
+
 /// Reads the table; the test `registers` keeps it well-formed.
 fn parse(text: &'static str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
