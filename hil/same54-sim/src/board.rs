@@ -12,8 +12,8 @@ use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
 use crate::nor::NorCells;
 use crate::nvmctrl::NvmPulses;
 use crate::peripheral::Unmodelled;
-use crate::spi_flash::SpiFlash;
 use crate::pm::Sleep;
+use crate::spi_flash::SpiFlash;
 use crate::{Event, EventKind, I2cDevice, ResetCause, SpiDevice};
 
 /// External interrupt lines of the SAM E54 (datasheet 10.2.2).
