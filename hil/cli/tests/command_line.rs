@@ -46,6 +46,35 @@ fn program_that_is_no_elf_is_refused() {
 }
 
 #[test]
+fn program_without_vector_table_is_refused() {
+    // An ELF with code for the chip, but linked without a start: the compiler's own objects are such.
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("command-line");
+    std::fs::create_dir_all(&dir).unwrap();
+    let elf = dir.join("headless.elf");
+    std::fs::write(&elf, headless()).unwrap();
+    let line = error_line(&["exec", &elf.display().to_string()]);
+    assert!(line.contains("headless.elf") && line.contains("no vector table at 0x00000000"), "{line}");
+}
+
+/// An ELF for Arm whose only section, at address 0, is eight bytes of 0xFF.
+fn headless() -> Vec<u8> {
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let halves = |elf: &mut Vec<u8>, values: &[u16]| elf.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    let words = |elf: &mut Vec<u8>, values: &[u32]| elf.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    // Header: executable, machine 40; program header at 52, section headers at 112; two sections, names in the second.
+    halves(&mut elf, &[2, 40]);
+    words(&mut elf, &[1, 0, 52, 112, 0x0500_0000]);
+    halves(&mut elf, &[52, 32, 1, 40, 3, 2]);
+    words(&mut elf, &[1, 84, 0, 0, 8, 8, 5, 4]);
+    elf.extend([0xFF; 8]);
+    elf.extend(b"\0.text\0.shstrtab\0\0\0\0");
+    words(&mut elf, &[0; 10]);
+    words(&mut elf, &[1, 1, 6, 0, 84, 8, 0, 0, 4, 0]);
+    words(&mut elf, &[7, 3, 0, 0, 92, 17, 0, 0, 1, 0]);
+    elf
+}
+
+#[test]
 fn list_names_every_scenario_for_people_and_for_machines() {
     let people = String::from_utf8(hil(&["list"]).stdout).unwrap();
     let machines: serde_json::Value = serde_json::from_slice(&hil(&["list", "--json"]).stdout).unwrap();

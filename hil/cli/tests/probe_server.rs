@@ -77,6 +77,32 @@ fn program_is_flashed_run_and_its_log_read() {
 }
 
 #[test]
+fn log_is_the_debuggers_while_it_is_attached_and_the_boards_afterwards() {
+    let elf = program("demo");
+    let board = LiveBoard::start(&["--elf", &elf.display().to_string(), "--probe", "0"]);
+    board.says("demo: ready");
+    let mut session = attach(&board);
+    let elf = std::fs::read(elf).unwrap();
+    let mut core = session.core(0).unwrap();
+    core.reset_and_halt(Duration::from_millis(500)).unwrap();
+    core.write_word_32(symbol(&elf, "_SEGGER_RTT"), 0).unwrap();
+    core.run().unwrap();
+    let start = Instant::now();
+    let mut log = String::new();
+    while log.matches('\n').count() < 3 {
+        assert!(start.elapsed() < Duration::from_secs(60), "{log}");
+        let Ok(mut rtt) = Rtt::attach_at(&mut core, symbol(&elf, "_SEGGER_RTT")) else { continue };
+        let mut buffer = [0; 128];
+        let read = rtt.up_channel(0).unwrap().read(&mut core, &mut buffer).unwrap();
+        log.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    assert!(log.starts_with("demo: ready\ndemo: 100 ms\n"), "every line reaches the debugger: {log}");
+    drop(core);
+    drop(session);
+    board.says("demo: 100 ms");
+}
+
+#[test]
 fn who_is_no_probe_rs_is_sent_away_and_the_next_is_served() {
     use std::io::{Read as _, Write as _};
     let exit = program("exit").display().to_string();

@@ -191,6 +191,14 @@ fn taken_and_not_taken_lines_are_told_apart() {
 }
 
 #[test]
+fn swo_bytes_are_written_as_packets() {
+    let swo = folder("swo").join("swo.bin");
+    let elf = program("exit").display().to_string();
+    texts(&board(&["--elf", &elf, "--swo", &swo.display().to_string()]), 7);
+    assert_eq!(std::fs::read(&swo).unwrap(), b"\x01S\x01W\x01O", "one packet of one byte for each, from port 0");
+}
+
+#[test]
 fn an_update_covers_bootloader_and_both_versions() {
     let dir = folder("coverage-update");
     let file = dir.join("update.info");

@@ -77,6 +77,9 @@ fn try_exec(args: ExecArgs) -> Result<ExitCode, ExecError> {
     let elf = std::fs::read(&args.elf).map_err(|source| ExecError::Read { path: args.elf.clone(), source })?;
     let program =
         Program::parse(elf).map_err(|why| ExecError::Program { path: args.elf.clone(), why: why.to_string() })?;
+    // What probe-rs would say of such a program later is of no help.
+    Image::parse(program.elf().to_vec())
+        .map_err(|why| ExecError::Program { path: args.elf.clone(), why: why.to_string() })?;
     let bench = Bench {
         selector,
         seed: args.seed,

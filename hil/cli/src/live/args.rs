@@ -65,6 +65,9 @@ pub struct BoardArgs {
     /// Hold the core before its first instruction until a debugger lets it go
     #[arg(long)]
     pub halt: bool,
+    /// Write the bytes that leave on the SWO pin: packets of ITM and DWT
+    #[arg(long, value_name = "FILE")]
+    pub swo: Option<PathBuf>,
     /// Write a trace that ui.perfetto.dev opens
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,

@@ -276,7 +276,9 @@ impl Machine {
         for event in &events {
             self.console.event(event, &programs);
         }
-        let lines = self.logs.poll(&mut self.board);
+        // probe-rs reads the log itself; what one of the two takes is gone for the other.
+        let is_read = self.debuggers.contains(&Client::ProbeRs);
+        let lines = if is_read { Vec::new() } else { self.logs.poll(&mut self.board) };
         let many = self.programs.len() > 1;
         for (program, line) in &lines {
             let name = many.then(|| self.programs[*program].name.as_str());

@@ -34,7 +34,7 @@ use handle::{Handle, Message};
 use keys::Keys;
 use load::Contents;
 use machine::{End, Machine, Observer, Setup};
-use observe::{Coverage, Trace};
+use observe::{Coverage, Swo, Trace};
 
 pub use args::BoardArgs;
 pub use error::LiveError;
@@ -78,6 +78,9 @@ pub fn board(args: &BoardArgs) -> Result<ExitCode, LiveError> {
     let mut observers: Vec<Box<dyn Observer>> = Vec::new();
     if let Some(path) = &args.trace {
         observers.push(Box::new(Trace::begin(path, &contents.programs, &mut board)?));
+    }
+    if let Some(path) = &args.swo {
+        observers.push(Box::new(Swo::begin(path)?));
     }
     if let Some(path) = &args.coverage {
         observers.push(Box::new(Coverage::begin(path, &contents.programs, args.coverage_all, &mut board)?));

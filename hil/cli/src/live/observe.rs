@@ -1,7 +1,7 @@
 //! A run on file: trace and coverage.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +42,36 @@ impl Observer for Trace {
 
     fn finish(&mut self, board: &mut Board) -> Result<(), LiveError> {
         self.recorder.finish(board).map_err(LiveError::write(&self.path))
+    }
+}
+
+/// Writes what leaves on the SWO pin.
+pub(super) struct Swo {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// The first error; nothing is written after it.
+    error: Option<io::Error>,
+}
+
+impl Swo {
+    pub fn begin(path: &Path) -> Result<Self, LiveError> {
+        let file = File::create(path).map_err(LiveError::write(path))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), error: None })
+    }
+}
+
+impl Observer for Swo {
+    fn look(&mut self, board: &mut Board, _: &[Event], _: &[(usize, LogLine)]) {
+        let bytes = board.take_swo();
+        if self.error.is_none() {
+            self.error = self.file.write_all(&bytes).err();
+        }
+    }
+
+    fn finish(&mut self, board: &mut Board) -> Result<(), LiveError> {
+        self.look(board, &[], &[]);
+        let result = self.error.take().map_or_else(|| self.file.flush(), Err);
+        result.map_err(LiveError::write(&self.path))
     }
 }
 

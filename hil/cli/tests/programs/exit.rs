@@ -1,4 +1,5 @@
-//! A program for tests that ends: it greets by semihosting and exits with status 7. One branch is never taken.
+//! A program for tests that ends: it greets by semihosting, sends a word by the ITM and exits
+//! with status 7. One branch is never taken.
 #![no_std]
 #![no_main]
 
@@ -27,6 +28,25 @@ fn call(operation: u32, argument: u32) -> u32 {
     result
 }
 
+/// Sends bytes by the ITM's first stimulus port.
+fn trace(text: &[u8]) {
+    // SAFETY: DEMCR.TRCENA, the ITM's lock, TER, TCR and port 0.
+    unsafe {
+        for (addr, value) in [
+            (0xE000_EDFC_u32, 1_u32 << 24),
+            (0xE000_0FB0, 0xC5AC_CE55),
+            (0xE000_0E00, 1),
+            (0xE000_0E80, 1),
+        ] {
+            (addr as *mut u32).write_volatile(value);
+        }
+        for byte in text {
+            while (0xE000_0000_u32 as *const u32).read_volatile() == 0 {}
+            (0xE000_0000_u32 as *mut u8).write_volatile(*byte);
+        }
+    }
+}
+
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn choose(value: u32) -> u32 {
@@ -45,6 +65,7 @@ extern "C" fn never() -> u32 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn reset() {
     call(0x04, b"hello from the target\nno end of line\0".as_ptr() as u32);
+    trace(b"SWO");
     let status = choose(17);
     if status == 0 {
         never();
