@@ -6,6 +6,7 @@ use std::ops::Range;
 use armv7m::Cycle;
 use sim_base::{EthernetLink, Instant, Rng};
 
+use crate::aes::Aes;
 use crate::analog::ac::Ac;
 use crate::analog::adc::Adc;
 use crate::analog::dac::Dac;
@@ -74,7 +75,7 @@ pub(crate) struct Parts {
     pub(crate) evsys: Evsys,
     pub(crate) pdec: Stored,
     pub(crate) ac: Ac,
-    pub(crate) aes: Stored,
+    pub(crate) aes: Aes,
     pub(crate) icm: Stored,
     pub(crate) pukcc: Pukcc,
     pub(crate) ccl: Stored,
@@ -118,7 +119,7 @@ impl Parts {
             evsys: Evsys::new(),
             pdec: Stored::new("PDEC"),
             ac: Ac::new(),
-            aes: Stored::new("AES"),
+            aes: Aes::new(),
             icm: Stored::new("ICM"),
             pukcc: Pukcc::new(),
             ccl: Stored::new("CCL"),

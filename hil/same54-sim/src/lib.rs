@@ -1,5 +1,6 @@
 //! Register-level SAM E54 Xplained Pro: chip, flash, Ethernet and board.
 
+mod aes;
 mod analog;
 mod at24mac402;
 mod board;

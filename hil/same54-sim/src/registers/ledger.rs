@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use crate::{
-    analog, clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom,
+    aes, analog, clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom,
     supc, timer, trng,
 };
 
@@ -11,6 +11,7 @@ pub(crate) fn ledger(block: &str) -> Ledger {
     match block {
         "AC" => analog::ac::LEDGER,
         "ADC0" => analog::adc::LEDGER,
+        "AES" => aes::LEDGER,
         "CMCC" => cmcc::LEDGER,
         "DAC" => analog::dac::LEDGER,
         "DMAC" => dmac::LEDGER,
