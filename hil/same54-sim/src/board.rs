@@ -677,6 +677,8 @@ mod preload;
 mod crystal;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod peripherals;
 mod supply;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use crate::analog::ac::Ac;
 use crate::analog::adc::Adc;
 use crate::analog::dac::Dac;
 use crate::at24mac402::At24mac402;
+use crate::ccl::Ccl;
 use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel};
 use crate::cmcc::Cmcc;
 use crate::dmac::Dmac;
@@ -21,6 +22,7 @@ use crate::evsys::Evsys;
 use crate::freqm::Freqm;
 use crate::gmac::Gmac;
 use crate::hmatrix::Hmatrix;
+use crate::icm::Icm;
 use crate::map::{COUNT, Id, NO_BIT, SLOTS};
 use crate::memory::Memory;
 use crate::nvmctrl::Nvmctrl;
@@ -76,9 +78,9 @@ pub(crate) struct Parts {
     pub(crate) pdec: Stored,
     pub(crate) ac: Ac,
     pub(crate) aes: Aes,
-    pub(crate) icm: Stored,
+    pub(crate) icm: Icm,
     pub(crate) pukcc: Pukcc,
-    pub(crate) ccl: Stored,
+    pub(crate) ccl: Ccl,
     pub(crate) dac: Dac,
     pub(crate) i2s: Stored,
     pub(crate) pcc: Stored,
@@ -120,9 +122,9 @@ impl Parts {
             pdec: Stored::new("PDEC"),
             ac: Ac::new(),
             aes: Aes::new(),
-            icm: Stored::new("ICM"),
+            icm: Icm::new(),
             pukcc: Pukcc::new(),
-            ccl: Stored::new("CCL"),
+            ccl: Ccl::new(),
             dac: Dac::new(),
             i2s: Stored::new("I2S"),
             pcc: Stored::new("PCC"),

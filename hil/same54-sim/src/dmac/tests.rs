@@ -310,3 +310,19 @@ fn an_idle_dmac_has_no_events() {
     bench.run(100);
     assert_eq!(bench.chip.next_event(), sim_base::Instant::NEVER);
 }
+
+#[test]
+fn the_debug_communication_channel_asks_while_it_is_full() {
+    // 12.11.4, DCCDMALEVEL: source 2 is DCC0.
+    let mut bench = bench();
+    bench.set(0x4100_211C, 1 << 2);
+    descriptor(&mut bench, BASE, VALID | WORD | 1 << 11, 2, 0x4100_2110, TO + 8, 0);
+    bench.set(channel(0), ENABLE | BURST | 2 << 8);
+    bench.run(1_000);
+    for n in 0..2 {
+        bench.set(0x4100_2110, 0xCAFE + n);
+        bench.run(1_000);
+        assert_eq!(bench.word(TO + 4 * n), 0xCAFE + n);
+    }
+    assert_eq!(bench.byte(channel(0) + 0xE), TCMPL);
+}

@@ -2,8 +2,8 @@
 
 use super::Ledger;
 use crate::{
-    aes, analog, clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, nvmctrl, pac, pm, port, qspi, ramecc, rtc, sercom,
-    supc, timer, trng,
+    aes, analog, ccl, clocks, cmcc, dmac, dsu, eic, evsys, gmac, hmatrix, icm, nvmctrl, pac, pm, port, qspi, ramecc,
+    rtc, sercom, supc, timer, trng,
 };
 
 /// The ledger of the kind of block called `block`.
@@ -12,6 +12,7 @@ pub(crate) fn ledger(block: &str) -> Ledger {
         "AC" => analog::ac::LEDGER,
         "ADC0" => analog::adc::LEDGER,
         "AES" => aes::LEDGER,
+        "CCL" => ccl::LEDGER,
         "CMCC" => cmcc::LEDGER,
         "DAC" => analog::dac::LEDGER,
         "DMAC" => dmac::LEDGER,
@@ -22,6 +23,7 @@ pub(crate) fn ledger(block: &str) -> Ledger {
         "GCLK" | "MCLK" | "RSTC" | "WDT" => Ledger::MODELLED,
         "GMAC" => gmac::LEDGER,
         "HMATRIX" => hmatrix::LEDGER,
+        "ICM" => icm::LEDGER,
         "NVMCTRL" => nvmctrl::LEDGER,
         "OSC32KCTRL" => clocks::OSC32KCTRL_LEDGER,
         "OSCCTRL" => clocks::OSCCTRL_LEDGER,
