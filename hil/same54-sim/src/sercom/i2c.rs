@@ -195,6 +195,12 @@ impl I2cHost {
             cx.violation(format!("SERCOM{}.ADDR written while the bus state is unknown: it waits for ever", regs.n));
             return;
         }
+        // A STOP that is on its way is completed first (assumed: no document tells of an address during it).
+        let mut wait = Duration::ZERO;
+        if let Some((Step::Stop, at)) = self.step {
+            self.stopped(at);
+            wait = at.since(cx.now);
+        }
         self.bus = Bus::Owner;
         self.left = regs.addr >> 16 & 0xFF;
         self.filled = 0;
@@ -204,7 +210,7 @@ impl I2cHost {
         let code = if Self::is_fast(regs) { Self::bits(10, false, regs, cx) } else { Duration::ZERO };
         self.plan(Step::Address, 1 + address, regs, cx);
         if let Some((_, at)) = &mut self.step {
-            *at = *at + code;
+            *at = *at + code + wait;
         }
     }
 

@@ -216,7 +216,8 @@ impl Sercom {
             0x24 => self.regs.addr = w.onto_masked(self.regs.addr, masks.addr),
             0x28 => self.write_data(w, cx),
             0x30 => self.regs.dbgctrl = w.value & 1,
-            0x08 | 0x0C | 0x0E | 0x1C | 0x20 => {}
+            // 0x0F: drivers write the I2C host's 32-bit BAUD before they select its mode.
+            0x08 | 0x0C | 0x0E | 0x0F | 0x1C | 0x20 => {}
             _ => {
                 cx.unmodelled(offset, true);
             }

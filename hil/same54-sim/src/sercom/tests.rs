@@ -262,6 +262,32 @@ fn the_mac_address_is_read_byte_by_byte_with_commands() {
 }
 
 #[test]
+fn an_address_right_after_a_stop_does_not_swallow_it() {
+    let mut bench = i2c(0, 0);
+    bench.set(SERCOM7 + 0x24, 0xAC);
+    wait(&mut bench, 1);
+    for byte in [0x20, 0x5A] {
+        bench.set(SERCOM7 + 0x28, byte);
+        wait(&mut bench, 1);
+    }
+    // STOP begins the EEPROM's write cycle, in which it does not answer.
+    bench.set(SERCOM7 + 4, 3 << 16);
+    bench.set(SERCOM7 + 0x24, 0xAC);
+    wait(&mut bench, 1);
+    assert_ne!(bench.half(SERCOM7 + 0x1A) & 4, 0, "no acknowledge while it writes");
+    bench.set(SERCOM7 + 4, 3 << 16);
+    bench.run(5_100_000);
+    bench.set(SERCOM7 + 0x24, 0xAC);
+    wait(&mut bench, 1);
+    assert_eq!(bench.half(SERCOM7 + 0x1A) & 4, 0);
+    bench.set(SERCOM7 + 0x28, 0x20);
+    wait(&mut bench, 1);
+    bench.set(SERCOM7 + 0x24, 0xAD);
+    wait(&mut bench, 2);
+    assert_eq!(bench.byte(SERCOM7 + 0x28), 0x5A);
+}
+
+#[test]
 fn nobody_at_an_address_is_a_nack() {
     let mut bench = i2c(0, 0);
     bench.set_byte(SERCOM7 + 0x16, MB);
