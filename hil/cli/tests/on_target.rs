@@ -30,12 +30,23 @@ fn main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Builds the test programs of the driver crate and returns where they are.
+/// Builds the test programs of the driver crate, and those on drivers of others, and returns where they are.
 fn build() -> Result<Vec<PathBuf>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(hil::artifacts::root())
-        .args(["test", "--quiet", "--no-run", "-p", "same54", "--tests", "--target", hil::artifacts::TARGET])
+        .args([
+            "test",
+            "--quiet",
+            "--no-run",
+            "-p",
+            "same54",
+            "-p",
+            "hal-programs",
+            "--tests",
+            "--target",
+            hil::artifacts::TARGET,
+        ])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(std::process::Stdio::inherit())
         .output()
