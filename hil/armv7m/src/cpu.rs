@@ -459,7 +459,10 @@ impl Cpu {
     /// Becomes as `other`, a core of the same configuration, is now. Decoded code stays: the owner forgets what differs
     /// with [`invalidate_code`](Self::invalidate_code).
     pub fn restore_from(&mut self, other: &Self) {
-        self.core.clone_from(&other.core);
+        // Named one by one, so that a new field is not forgotten here.
+        let Self { core, code: _, scratch: _, breakpoints: _, coverage: _, glitches } = other;
+        self.core.clone_from(core);
+        self.glitches.clone_from(glitches);
         // Breakpoints show anew in this side's decoded code.
         self.core.fpb.changed = true;
     }

@@ -10,7 +10,7 @@ use crate::chip::Chip;
 use crate::map::Id;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
 use crate::nor::NorCells;
-use crate::nvmctrl::NvmPulses;
+use crate::nvmctrl::{BLOCK, NvmPulses};
 use crate::peripheral::Unmodelled;
 use crate::pm::Sleep;
 use crate::spi_flash::SpiFlash;
@@ -443,6 +443,11 @@ impl Board {
     /// How often the 4 KiB of the external flash around `addr` were erased, for observers.
     pub fn nor_erases(&self, addr: u32) -> u32 {
         self.chip.parts.qspi.flash.erases(addr)
+    }
+
+    /// How often the 8 KiB block of internal flash around `addr` was erased to the end, for observers.
+    pub fn nvm_erases(&self, addr: u32) -> u32 {
+        self.chip.shared.memory.wear.get(&(addr / BLOCK)).copied().unwrap_or(0)
     }
 
     /// Puts a fault between the QSPI controller and the external flash, for example [`SilentFlash`](crate::SilentFlash).

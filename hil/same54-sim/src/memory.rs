@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use sim_base::Rng;
 
+use crate::nvmctrl::BLOCK;
 use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
 
 /// Internal flash, bytes.
@@ -63,6 +64,8 @@ pub(crate) struct Memory {
     pub(crate) see_locked: bool,
     /// Flash and user page words that are more than their data.
     pub(crate) weak: WeakWords,
+    /// Erases of each 8 KiB block of flash that has had some, by block.
+    pub(crate) wear: BTreeMap<u32, u32>,
     /// The bank (0 or 1 in mapping order) that a program or erase keeps from being read, or [`NO_BANK`].
     busy_bank: u32,
     /// What SmartEEPROM takes from the end of the upper bank, bytes.
@@ -92,6 +95,7 @@ impl Memory {
             active_sees: 0,
             see_locked: false,
             weak: WeakWords::new(rng.fork("unsteady flash cells")),
+            wear: BTreeMap::new(),
             busy_bank: NO_BANK,
             reserved: 0,
             slow: (0, 1),
@@ -114,6 +118,7 @@ impl Memory {
             active_sees,
             see_locked,
             weak,
+            wear,
             busy_bank,
             reserved,
             slow,
@@ -142,6 +147,7 @@ impl Memory {
         self.active_sees = *active_sees;
         self.see_locked = *see_locked;
         self.weak.clone_from(weak);
+        self.wear.clone_from(wear);
         self.busy_bank = *busy_bank;
         self.reserved = *reserved;
         self.slow = *slow;
@@ -369,6 +375,8 @@ impl Memory {
         let (low, high) = self.flash.split_at_mut(BANK_SIZE as usize);
         low.swap_with_slice(high);
         self.a_first = !self.a_first;
+        let blocks = BANK_SIZE / BLOCK;
+        self.wear = std::mem::take(&mut self.wear).into_iter().map(|(block, count)| (block ^ blocks, count)).collect();
         self.weak.relocate(|addr| if addr < FLASH_SIZE { addr ^ BANK_SIZE } else { addr });
         self.find_slow_banks();
     }

@@ -80,6 +80,9 @@ impl Operation {
                 verified
             }
             Kind::Erase => {
+                if self.addr < FLASH_SIZE {
+                    *cx.memory.wear.entry(self.addr / self.len).or_default() += 1;
+                }
                 let mut cells = cx.memory.nvm_cells(self.addr, self.len);
                 let verified = pulses.erase(self.addr, &mut cells);
                 if is_erased(&cells) {

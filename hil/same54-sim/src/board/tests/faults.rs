@@ -99,5 +99,6 @@ fn the_worst_case_takes_the_data_sheets_maximum() {
     board.run_until(millis(199));
     assert_eq!(board.debug_read(0x4100_4012, Size::Half).map(|status| status & 1), Ok(0));
     board.run_until(millis(201));
+    assert_eq!((board.nvm_erases(0x8_1FFF), board.nvm_erases(0x8_2000)), (1, 0));
     assert_eq!(board.debug_read(0x4100_4012, Size::Half).map(|status| status & 1), Ok(1));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use armv7m::Size;
+use armv7m::{Glitch, GlitchKind, Size};
 use sim_base::{Instant, Rng};
 
 use super::{DHCSR, config, counting, millis, set, with_code};
@@ -99,6 +99,20 @@ fn a_restored_board_runs_the_code_that_was_there() {
     board.restore_from(&point);
     board.run_until(millis(1));
     assert!(board.ram()[..4] != [0; 4] && board.instructions() > 24_000);
+}
+
+#[test]
+fn a_planned_glitch_is_part_of_the_point() {
+    let mut board = counting();
+    board.run_until(millis(1));
+    let at = board.instructions() + 1_000;
+    board.cpu.plan_glitches([Glitch { at, kind: GlitchKind::Register { register: 0, bit: 20 } }]);
+    let point = board.snapshot();
+    board.run_until(millis(2));
+    let struck = state(&mut board);
+    board.restore_from(&point);
+    board.run_until(millis(2));
+    assert!(state(&mut board) == struck);
 }
 
 #[test]
