@@ -614,7 +614,7 @@ impl Chip {
             {
                 cx.violation(format!("supply of the external flash lost, which tears {torn}"));
             }
-            parts.qspi.supply_nor(millivolts, cx);
+            parts.qspi.supply_nor(millivolts, false, cx);
         });
         self.rng = rng;
     }

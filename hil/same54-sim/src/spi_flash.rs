@@ -102,8 +102,8 @@ pub trait SpiFlash: Send {
     /// Whether the next frame goes without an instruction.
     fn is_in_place(&self) -> bool;
 
-    /// The supply is there from `now` on.
-    fn power_on(&mut self, now: Instant);
+    /// The supply is there; instructions are heard from `ready_at` on.
+    fn power_on(&mut self, ready_at: Instant);
 
     /// The supply is gone: the operation in flight is torn, as `tear` says or by chance, and named.
     fn power_cut(&mut self, tear: Option<Tear>, rng: &mut Rng) -> Option<String>;

@@ -70,7 +70,7 @@ impl Board {
             return;
         }
         if !self.powered {
-            self.chip.with(Id::Qspi, |parts, cx| parts.qspi.supply_nor(millivolts, cx));
+            self.chip.with(Id::Qspi, |parts, cx| parts.qspi.supply_nor(millivolts, true, cx));
             self.gain_supply();
         } else if millivolts != was {
             let tear = self.supply.tear;

@@ -424,7 +424,6 @@ fn a_brown_out_resets_the_chip_only_while_its_detector_is_on() {
 #[test]
 fn the_core_waits_while_the_serial_memory_answers() {
     let mut board = counting();
-    board.run_until(millis(1));
     set(&mut board, DHCSR, 0xA05F_0003);
     set(&mut board, 0x4200_3404, 1);
     set(&mut board, 0x4200_3408, 3 << 8);

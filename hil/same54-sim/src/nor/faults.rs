@@ -96,8 +96,8 @@ impl SpiFlash for SilentFlash {
         self.inner.advance(now);
     }
 
-    fn power_on(&mut self, now: Instant) {
-        self.inner.power_on(now);
+    fn power_on(&mut self, ready_at: Instant) {
+        self.inner.power_on(ready_at);
     }
 
     pass_on!();
@@ -177,9 +177,9 @@ impl SpiFlash for SlowFlash {
         }
     }
 
-    fn power_on(&mut self, now: Instant) {
+    fn power_on(&mut self, ready_at: Instant) {
         self.since = None;
-        self.inner.power_on(now);
+        self.inner.power_on(ready_at);
     }
 
     pass_on!();

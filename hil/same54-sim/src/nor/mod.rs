@@ -1,17 +1,18 @@
 //! N25Q256A, the board's 32 MiB serial NOR flash (Micron data sheet "n25q_256mb_3v").
 //!
-//! Fidelity: modelled are the whole command set of this part number in the extended, dual and quad protocol, 3- and 4-byte
-//! addresses with the extended address register, double transfer rate reads, dummy cycles and wrap of the volatile
-//! configuration, execute in place (entered and left by the confirmation bit, or at power-on), page programs that only
-//! clear bits and wrap in their page, the three erases, suspend and resume with programs inside a suspended sector erase,
-//! block protection with TB, status register write disable with W#, the sectors' lock registers, the OTP array, reset
-//! enable and reset, flags for failed and protected operations, 150 us from supply to the first instruction, and erase
-//! counts. Times are the typical or, if asked for, the maximum ones (page program 15 us per 8 bytes, at most 5 ms; 4 KiB
-//! 0.25 s, 0.8 s; 64 KiB 0.7 s, 3 s; bulk 240 s, 480 s; status 1.3 ms, 8 ms; non-volatile configuration 0.2 s, 3 s).
-//! Cells change when the operation ends. A frame whose address, lines or dummy cycles do not fit the instruction is
-//! ignored and reported, where the chip would answer garbage. Assumed: a suspension takes 15 us (program 7 us); volatile
-//! registers may be written during one; cells under a suspended operation read as before it; reset in the middle of an
-//! operation tears it. Deep power-down, ENTER QUAD and 4-byte programs are not in this part. HOLD# and VPP are absent.
+//! Fidelity: modelled are the whole command set of this part number in the extended, dual and quad protocol, 3- and
+//! 4-byte addresses with the extended address register, double transfer rate reads, dummy cycles and wrap of the
+//! volatile configuration, execute in place (entered and left by the confirmation bit, or at power-on), page programs
+//! that only clear bits and wrap in their page, the three erases, suspend and resume with programs inside a suspended
+//! sector erase, block protection with TB, status register write disable with W#, the sectors' lock registers, the OTP
+//! array, reset enable and reset, flags for failed and protected operations, deafness for 150 us after a return of its
+//! supply alone (the chip takes as long to start itself, assumed), and erase counts. Times are the typical or, if asked
+//! for, the maximum ones (page program 15 us per 8 bytes, at most 5 ms; 4 KiB 0.25 s, 0.8 s; 64 KiB 0.7 s, 3 s; bulk
+//! 240 s, 480 s; status 1.3 ms, 8 ms; non-volatile configuration 0.2 s, 3 s). Cells change when the operation ends. A
+//! frame whose address, lines or dummy cycles do not fit the instruction is ignored and reported, where the chip would
+//! answer garbage. Assumed: a suspension takes 15 us (program 7 us); volatile registers may be written during one;
+//! cells under a suspended operation read as before it; reset in the middle of an operation tears it. Deep power-down,
+//! ENTER QUAD and 4-byte programs are not in this part. HOLD# and VPP are absent.
 
 mod array;
 mod command;
@@ -22,7 +23,6 @@ mod sfdp;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use sim_base::{Instant, Rng};
 
@@ -39,9 +39,6 @@ const PAGE: u32 = 256;
 const SECTOR: u32 = 65_536;
 /// Bytes of the OTP array; its lock byte follows.
 const OTP: usize = 64;
-/// From supply to the first instruction (tVTR, tVTW).
-const POWER_UP: Duration = Duration::from_micros(150);
-
 const WIP: u8 = 1 << 0;
 const WEL: u8 = 1 << 1;
 const STATUS_WRITABLE: u8 = 0xFC;
@@ -474,9 +471,9 @@ impl SpiFlash for Nor {
         self.in_place.is_some()
     }
 
-    fn power_on(&mut self, now: Instant) {
+    fn power_on(&mut self, ready_at: Instant) {
         self.powered = true;
-        self.ready_at = now + POWER_UP;
+        self.ready_at = ready_at;
         self.load_registers();
     }
 

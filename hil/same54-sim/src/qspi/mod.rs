@@ -33,6 +33,9 @@ const NOR_WRITE_INHIBIT: u32 = 2_500;
 /// What the model makes of the registers.
 pub(crate) const LEDGER: Ledger = Ledger { stored: &["SCRAMBCTRL", "SCRAMBKEY"], absent: &[] };
 
+/// From the memory's supply to the first instruction that it hears (tVTR, tVTW).
+const NOR_POWER_UP: Duration = Duration::from_micros(150);
+
 const ENABLE: u32 = 1 << 1;
 const LASTXFER: u32 = 1 << 24;
 const RXC: u32 = 1 << 0;
@@ -132,11 +135,12 @@ impl Qspi {
         self.flash.is_powered() && millivolts < NOR_WRITE_INHIBIT
     }
 
-    /// The memory's supply is at `millivolts`.
-    pub(crate) fn supply_nor(&mut self, millivolts: u32, cx: &mut Context<'_>) {
+    /// The memory's supply is at `millivolts`; it comes up together with the chip's or alone.
+    pub(crate) fn supply_nor(&mut self, millivolts: u32, with_chip: bool, cx: &mut Context<'_>) {
         let powered = millivolts >= NOR_WRITE_INHIBIT;
         if powered && !self.flash.is_powered() {
-            self.flash.power_on(cx.now);
+            // The chip's own start, which takes no time here, is at least as long.
+            self.flash.power_on(if with_chip { cx.now } else { cx.now + NOR_POWER_UP });
         }
     }
 

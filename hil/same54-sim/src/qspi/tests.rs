@@ -23,7 +23,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut bench = Self { qspi: Qspi::new(Rng::new(1)), rig: Rig::new(), now: 0 };
-        bench.qspi.supply_nor(3_300, &mut bench.rig.cx(0));
+        bench.qspi.supply_nor(3_300, true, &mut bench.rig.cx(0));
         bench.now = 1_000_000;
         bench.write(0x04, 1);
         bench.write(0x08, 3 << 8);
