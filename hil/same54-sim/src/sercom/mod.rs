@@ -119,7 +119,10 @@ impl Sercom {
     fn write_ctrla(&mut self, w: Write, cx: &mut Context<'_>) {
         if w.value & 1 != 0 {
             self.restart();
-            self.regs.synchronise(SYNC_SWRST, cx);
+            // Assumed: a reset needs no generic clock. Drivers for the silicon reset first and connect the clock then.
+            if self.regs.is_clocked(cx) {
+                self.regs.synchronise(SYNC_SWRST, cx);
+            }
             return;
         }
         let before = self.regs.is_enabled();

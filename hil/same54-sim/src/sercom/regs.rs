@@ -170,6 +170,11 @@ impl Regs {
         (hz != 0).then(|| Duration::from_nanos((u128::from(count) * 1_000_000_000 / u128::from(hz)) as u64))
     }
 
+    /// Whether the generic clock runs.
+    pub(super) fn is_clocked(&self, cx: &Context<'_>) -> bool {
+        self.periods(1, cx).is_some()
+    }
+
     /// `bits` of SYNCBUSY go up. Without a generic clock they stay.
     pub(super) fn synchronise(&mut self, bits: u32, cx: &mut Context<'_>) {
         self.sync |= bits;

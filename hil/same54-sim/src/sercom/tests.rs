@@ -108,12 +108,15 @@ fn thirty_two_bit_data_move_four_characters_or_what_length_leaves() {
 #[test]
 fn syncbusy_needs_the_generic_clock() {
     let (mut sercom, mut rig) = (Sercom::new(2), Rig::new());
+    // A reset does without.
     sercom.write(0x00, Write::full(1), &mut rig.cx(0));
-    assert_eq!(sercom.read(0x1C, &mut rig.cx(1_000_000_000)), 1);
+    assert_eq!(sercom.read(0x1C, &mut rig.cx(0)), 0);
+    sercom.write(0x00, Write::full(1 << 2 | ENABLE), &mut rig.cx(0));
+    assert_eq!(sercom.read(0x1C, &mut rig.cx(1_000_000_000)), ENABLE);
     assert_eq!(rig.violations().len(), 1);
     rig.clocks.channel[23] = 1_000_000;
     sercom.clocks_changed(&mut rig.cx(2_000_000_000));
-    assert_eq!(sercom.read(0x1C, &mut rig.cx(2_000_004_999)), 1);
+    assert_eq!(sercom.read(0x1C, &mut rig.cx(2_000_004_999)), ENABLE);
     assert_eq!(sercom.read(0x1C, &mut rig.cx(2_000_005_000)), 0);
 }
 
