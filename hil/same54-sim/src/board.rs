@@ -435,9 +435,10 @@ impl Board {
         self.chip.look_at_pins();
     }
 
-    /// Whether the user LED (PC18, low active) is lit.
+    /// Whether the user LED (PC18, low active) is lit at this instant. See [`pin_waveform`](Self::pin_waveform) for one
+    /// that is dimmed.
     pub fn led(&self) -> bool {
-        self.powered && self.chip.parts.port.output(2, 18) == Some(false)
+        self.powered && self.chip.driven(2, 18, self.now()) == Some(false)
     }
 
     /// How often the 4 KiB of the external flash around `addr` were erased, for observers.
@@ -677,6 +678,7 @@ impl Board {
     }
 }
 
+mod pins;
 mod preload;
 
 mod crystal;

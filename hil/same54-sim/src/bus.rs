@@ -251,6 +251,9 @@ impl Chip {
         if !self.is_clocked(id) {
             return Ok(0);
         }
+        if id == Id::Port {
+            self.drive_outputs();
+        }
         let end = offset + size as u32;
         let value = self.with(id, |parts, cx| {
             let part = parts.get(id);

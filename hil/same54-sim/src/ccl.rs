@@ -2,7 +2,8 @@
 //!
 //! Fidelity: the truth tables of the four LUTs with masked, feedback, linked and event inputs, edge selection and output
 //! events are modelled, without delay. Filters, synchronisers and sequential logic (SEQCTRL) are stored only; inputs from
-//! pins, AC, TC, TCC and SERCOM are low, and outputs do not reach the pins.
+//! pins, AC, TC, TCC and SERCOM are low, and outputs
+//! reach the pins.
 
 use armv7m::Size;
 
@@ -39,6 +40,11 @@ impl Ccl {
     /// As after reset.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Level of the output of LUT `n`.
+    pub(crate) fn level(&self, n: usize) -> bool {
+        self.outputs >> n & 1 != 0
     }
 
     fn is_on(&self, n: usize) -> bool {

@@ -621,6 +621,11 @@ impl Chip {
 
     /// Pins changed, by the program or from outside.
     pub(crate) fn look_at_pins(&mut self) {
+        let remultiplexed = self.parts.port.take_remultiplexed();
+        if remultiplexed {
+            self.parts.port.route();
+        }
+        self.drive_outputs();
         self.with(Id::Eic, |parts, cx| parts.eic.look(&parts.port, cx));
         let levels = self.parts.port.levels();
         self.with(Id::Rtc, |parts, cx| parts.rtc.look(levels, cx));
@@ -629,7 +634,7 @@ impl Chip {
         self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
         let now = self.now();
         let Parts { port, sercom, adc, dac, ac, .. } = &mut self.parts;
-        if port.take_remultiplexed() {
+        if remultiplexed {
             adc.iter_mut().for_each(|adc| adc.connect(port));
             dac.connect(port);
             ac.connect(port);

@@ -2,7 +2,8 @@
 //!
 //! Fidelity: direction, output, input with pull and external drive, pin configuration, multiplexing, WRCONFIG, the four
 //! event actions of each group and I/O retention are modelled. A pin that a peripheral has (function B and up) shows
-//! what that peripheral drives, if its model says so, and not OUT. An event that drives a pin (EVACT = OUT) leaves it
+//! what that peripheral drives, and not OUT: TC, TCC, GCLK, AC and CCL outputs and a USART's idle transmitter, worked out
+//! when somebody looks. An event that drives a pin (EVACT = OUT) leaves it
 //! low, since events are pulses here. Drive strength and sampling mode are stored only: every read sees the pin as it
 //! is.
 
@@ -10,6 +11,7 @@ use armv7m::Size;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::pins::{self, Source};
 use crate::registers::Ledger;
 
 /// What the model makes of the registers.
@@ -138,6 +140,8 @@ pub(crate) struct Port {
     groups: [Group; 4],
     /// The multiplexing may have changed since somebody looked.
     remultiplexed: bool,
+    /// Outputs of peripherals that are multiplexed to pins, with group and number of the pin.
+    routed: Vec<(usize, usize, Source)>,
     /// What the pins of each group hold, whatever the registers say, during and after hibernate and backup.
     retained: Option<[(u32, u32); 4]>,
 }
@@ -145,7 +149,7 @@ pub(crate) struct Port {
 impl Port {
     /// As after reset.
     pub(crate) fn new() -> Self {
-        Self { groups: std::array::from_fn(|_| Group::new()), remultiplexed: true, retained: None }
+        Self { groups: std::array::from_fn(|_| Group::new()), remultiplexed: true, routed: Vec::new(), retained: None }
     }
 
     /// Drives a pin from outside, or lets go of it.
@@ -157,12 +161,49 @@ impl Port {
     }
 
     /// A peripheral of the chip drives a pin that is multiplexed to it, or lets go of it.
-    #[expect(dead_code, reason = "no block drives pins yet")]
     pub(crate) fn drive_by_peripheral(&mut self, group: usize, pin: usize, level: Option<bool>) {
         let group = &mut self.groups[group];
         let bit = 1 << pin;
         group.peripheral_driven = group.peripheral_driven & !bit | if level.is_some() { bit } else { 0 };
         group.peripheral_drive = group.peripheral_drive & !bit | if level == Some(true) { bit } else { 0 };
+    }
+
+    /// Outputs of peripherals that are multiplexed to pins, with group and number of the pin.
+    pub(crate) fn routed(&self) -> &[(usize, usize, Source)] {
+        &self.routed
+    }
+
+    /// Takes the list of [`routed`](Self::routed), to be [given back](Self::set_routed).
+    pub(crate) fn take_routed(&mut self) -> Vec<(usize, usize, Source)> {
+        std::mem::take(&mut self.routed)
+    }
+
+    /// See [`take_routed`](Self::take_routed).
+    pub(crate) fn set_routed(&mut self, routed: Vec<(usize, usize, Source)>) {
+        self.routed = routed;
+    }
+
+    /// The multiplexing has changed: other outputs of peripherals may be at the pins.
+    pub(crate) fn route(&mut self) {
+        for (group, pin, _) in std::mem::take(&mut self.routed) {
+            self.drive_by_peripheral(group, pin, None);
+        }
+        self.routed = pins::routed(self);
+    }
+
+    /// Whether a peripheral has the pin, and it follows its registers.
+    pub(crate) fn is_peripheral_s(&self, group: usize, pin: usize) -> bool {
+        self.retained.is_none() && self.groups[group].peripheral >> pin & 1 != 0
+    }
+
+    /// The level that the world or the pull gives the pin, if they do.
+    pub(crate) fn given(&self, group: usize, pin: usize) -> Option<bool> {
+        let group = &self.groups[group];
+        let bit = |bits: u32| bits >> pin & 1 != 0;
+        if bit(group.driven) {
+            return Some(bit(group.drive));
+        }
+        bit(group.pulled).then_some(bit(group.out))
     }
 
     fn outputs(&self, n: usize) -> (u32, u32) {

@@ -17,6 +17,7 @@ impl Chip {
             self.shared.signals.clocks_dirty = true;
             self.settle(Id::Pm);
         } else {
+            self.drive_outputs();
             self.parts.port.retain();
             self.stop_core_domain();
             self.look_for_backup_exit();

@@ -3,7 +3,8 @@
 //! Fidelity: both comparators, continuous and single-shot, with the four pins, ground, the VDD scaler, the bandgap (1 V,
 //! assumed) and DAC0 as inputs, swap, interrupt selection, the window, start events and events out are modelled. They
 //! compare at once, without hysteresis, filter or start-up time (assumed). A pin that is not multiplexed to function B
-//! is not connected (reported once). Stored only: speed, hysteresis, filter, outputs to pins, calibration.
+//! is not connected (reported once). Stored only: speed, hysteresis, filter, calibration. Outputs reach the pins; ASYNC and SYNC
+//! are the same.
 
 use armv7m::Size;
 
@@ -88,6 +89,11 @@ impl Ac {
             self.dac = microvolts;
             self.look(cx);
         }
+    }
+
+    /// What comparator `n` drives at its pin: COMPCTRL.OUT is not OFF. Low before it has compared (assumed).
+    pub(crate) fn output(&self, n: usize) -> Option<bool> {
+        (self.is_on(n) && self.compctrl[n] >> 28 & 3 != 0).then_some(self.state & self.ready & 1 << n != 0)
     }
 
     fn is_on(&self, n: usize) -> bool {

@@ -2,14 +2,23 @@
 //!
 //! Fidelity: generators, dividers (DIV and DIVSEL), channels and their write lock are modelled. A generator whose new
 //! source is not ready goes on with the old one and shows it in SYNCBUSY (14.6.2.6); other synchronisation is instant
-//! (assumed: really a few cycles of the slower clock). Output to pins and RUNSTDBY are stored only.
+//! (assumed: really a few cycles of the slower clock). Outputs to pins follow OE,
+//! OOV, IDC and, in standby, RUNSTDBY, which else is stored only. Clocks from pins (GCLK_IO as source) stand still.
 
 use armv7m::Size;
+use sim_base::Instant;
 
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
+use crate::waveform::{Output, Waveform};
 
 const GENEN: u32 = 1 << 8;
+const IDC: u32 = 1 << 9;
+const OOV: u32 = 1 << 10;
+const OE: u32 = 1 << 11;
+const RUNSTDBY: u32 = 1 << 13;
+/// GENCTRLn.SRC of the pin GCLK_IO.
+const GCLKIN: u8 = 2;
 const DIVSEL: u32 = 1 << 12;
 const CHEN: u32 = 1 << 6;
 const WRTLOCK: u32 = 1 << 7;
@@ -85,6 +94,29 @@ impl Gclk {
         } else {
             hz / div.max(1)
         }
+    }
+
+    /// What generator `n`, whose output has `hz`, drives at its pin (14.6.2.9): its clock, or OOV while that is off. None
+    /// while the pin is its source. The phase is that of a clock that rose at time zero (assumed).
+    pub(crate) fn output(&self, n: usize, hz: u32, standby: bool, now: Instant) -> Option<Output> {
+        let control = self.genctrl[n];
+        if source(control) == GCLKIN && control & GENEN != 0 {
+            return None;
+        }
+        let stopped = standby && control & RUNSTDBY == 0;
+        if control & OE == 0 || control & GENEN == 0 || stopped || hz == 0 {
+            return Some(Output::steady(control & OOV != 0));
+        }
+        let div = control >> 16 & if n == 1 { 0xFFFF } else { 0xFF };
+        // An odd division is only symmetrical with IDC (14.8.4); which half is the longer one is assumed.
+        let odd = control & (DIVSEL | IDC) == 0 && div % 2 == 1 && div > 1;
+        let (clock_hz, period, high) = match odd {
+            true => (hz * div, u64::from(div), u64::from(div / 2)),
+            false => (2 * hz, 2, 1),
+        };
+        let clocks = u128::from(now.as_nanos()) * u128::from(clock_hz) / 1_000_000_000;
+        let level = (clocks % u128::from(period)) as u64;
+        Some(Output { level: level < high, waveform: Some(Waveform { clock_hz, period, high }) })
     }
 
     /// Frequency of channel `n`.

@@ -9,7 +9,7 @@
 //! Sm, Fm, Fm+ and Hs times, ADDR.LEN; 10-bit addresses are never acknowledged, nobody else is on the bus (no lost
 //! arbitration) and no device stretches the clock (time-outs never strike). Assumed: synchronisation takes five periods
 //! of the core clock and for ever without one; SCL rises in 100 ns; an open MISO reads ones. The clients (SPI, I2C) are
-//! stored only, their DATA is absent.
+//! stored only, their DATA is absent. A pin shows the idle level of a USART's transmitter and nothing else of a SERCOM.
 
 mod device;
 mod i2c;
@@ -83,6 +83,13 @@ impl Sercom {
     /// Wires a device to the SPI bus, with its chip select at pin `select`.
     pub(crate) fn plug_spi(&mut self, select: Pin, device: Box<dyn SpiDevice>) {
         self.spi.plug(select, device);
+    }
+
+    /// Level that the block drives at pad `pad` while it does nothing: a USART's transmitter, on pad 0 (34.8.1, TXPO), is
+    /// high. Characters do not show at the pin, nor do the other pads.
+    pub(crate) fn idle_level(&self, pad: usize) -> Option<bool> {
+        let usart = matches!(self.regs.mode(), Mode::UsartInternal | Mode::UsartExternal);
+        (pad == 0 && usart && self.regs.is_enabled() && self.regs.ctrlb & usart::TXEN != 0).then_some(true)
     }
 
     /// The pins behind the pads.

@@ -7,7 +7,7 @@ pub(crate) type Pin = (usize, usize);
 
 /// Group, number, function (PMUX value), SERCOM and pad.
 #[rustfmt::skip]
-const PADS: [(u8, u8, u8, u8, u8); 134] = [
+pub(crate) const PADS: [(u8, u8, u8, u8, u8); 134] = [
     (0, 0, 3, 1, 0),
     (0, 1, 3, 1, 1),
     (0, 4, 3, 0, 0),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sim_base::Instant;
 
 use crate::timebase::Period;
+use crate::waveform::{Output, Pulse, Waveform};
 
 /// How the counter moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Counter {
     }
 
     /// Steps of a cycle.
-    fn cycle(&self) -> u64 {
+    pub(crate) fn cycle(&self) -> u64 {
         match self.shape {
             Shape::Dual => (2 * self.top).max(1),
             _ => self.top + 1,
@@ -164,6 +165,71 @@ impl Counter {
         let cycle = self.cycle();
         let ahead = (phase + cycle - self.phase_after(from)) % cycle;
         self.instant_of(from + ahead)
+    }
+
+    /// Steps since its cycle began, if it is not moving.
+    pub(crate) fn phase(&self) -> u64 {
+        self.phase
+    }
+
+    /// The phase at which it is `value`, on the way up if it passes it twice; none if it is never.
+    pub(crate) fn reaches(&self, value: u64) -> Option<u64> {
+        (value <= self.top).then(|| self.phase_of(value))
+    }
+
+    /// How often it comes to `phase` after `after`, up to `until`; nothing about it has changed after `after`.
+    pub(crate) fn passes(&self, phase: u64, after: Instant, until: Instant) -> u64 {
+        if !self.is_running() {
+            return 0;
+        }
+        let cycle = self.cycle();
+        let first = match (phase % cycle + cycle - self.phase % cycle) % cycle {
+            0 => cycle,
+            ahead => ahead,
+        };
+        let up_to = |steps: u64| steps.checked_sub(first).map_or(0, |beyond| beyond / cycle + 1);
+        up_to(self.steps(until)).saturating_sub(up_to(self.steps(after)))
+    }
+
+    /// High from phase `on` for `high` steps.
+    pub(crate) fn pulse(&self, on: u64, high: u64) -> Pulse {
+        let cycle = self.cycle();
+        Pulse { cycle: cycle * self.divisor, on: on % cycle * self.divisor, high: high * self.divisor }
+    }
+
+    /// Single-slope PWM: up, from the beginning to the match; down, from the match to the end.
+    pub(crate) fn single_slope(&self, compare: u64, down: bool) -> Pulse {
+        match down {
+            false => self.pulse(0, compare.min(self.top + 1)),
+            true if compare > self.top => self.pulse(0, 0),
+            true => self.pulse(self.top - compare, compare + 1),
+        }
+    }
+
+    /// Dual-slope PWM: from the match with `rising` on the way up to the one with `falling` on the way down.
+    pub(crate) fn dual_slope(&self, rising: u64, falling: u64) -> Pulse {
+        match rising <= self.top {
+            true => self.pulse(rising, self.cycle() - rising - falling.min(self.top)),
+            false => self.pulse(0, 0),
+        }
+    }
+
+    /// What an output with `pulse` in each cycle drives at `now`.
+    pub(crate) fn pulsing(&self, pulse: Pulse, now: Instant) -> Output {
+        let moved = match self.is_running() {
+            true => Period::new(1, self.hz).whole(now.since(self.anchor).as_nanos() as u64),
+            false => 0,
+        };
+        let position = (self.phase % self.cycle() * self.divisor + moved) % pulse.cycle;
+        let waveform = Waveform { clock_hz: self.hz, period: pulse.cycle, high: pulse.high };
+        Output { level: pulse.level(position), waveform: self.is_running().then_some(waveform) }
+    }
+
+    /// An output that is at `level` and toggles at phase `at` of each cycle, if it is given one.
+    pub(crate) fn toggling(&self, level: bool, at: Option<u64>) -> Output {
+        let half = self.cycle() * self.divisor;
+        let waveform = Waveform { clock_hz: self.hz, period: 2 * half, high: half };
+        Output { level, waveform: at.filter(|_| self.is_running()).map(|_| waveform) }
     }
 
     /// When it next holds `value`, after `after`.

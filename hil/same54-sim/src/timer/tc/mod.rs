@@ -1,11 +1,15 @@
 //! TC: timer/counter (SAM D5x/E5x datasheet, 48).
 //!
 //! Fidelity: counting up and down in 8, 16 and 32 bits (the odd partner is marked as slave), prescaler, the four
-//! waveform modes as far as they set TOP, one-shot, compare matches, overflow, double buffering with LUPD, commands,
-//! input events (retrigger, count, start, stamp, period and pulse width capture), output events, interrupts and DMA
-//! requests are modelled. Synchronisation is instant, and COUNT reads true without READSYNC. Waveform outputs do not
-//! reach the pins; CAPTMODE, COPEN and ALOCK are stored only. While the counter is disabled, buffers are copied at once
-//! (assumed).
+//! waveform modes, one-shot, compare matches, overflow, double buffering with LUPD, commands, input events (retrigger,
+//! count, start, stamp, period and pulse width capture), output events, interrupts, DMA requests and the waveform
+//! outputs with inversion are modelled. Synchronisation is instant, and COUNT reads true without READSYNC. CAPTMODE,
+//! COPEN and ALOCK are stored only. Assumed: while the counter is disabled, buffers are copied at once; outputs of a
+//! disabled or slave TC are low; PWM that counts down is high for CC + 1 counts.
+
+mod output;
+#[cfg(test)]
+mod tests;
 
 use armv7m::Size;
 use sim_base::Instant;
@@ -34,17 +38,8 @@ const GENERATOR: u8 = 73;
 const TRIGGER: u32 = 44;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger {
-    stored: &[
-        "COUNT8.DRVCTRL",
-        "COUNT8.DBGCTRL",
-        "COUNT16.DRVCTRL",
-        "COUNT16.DBGCTRL",
-        "COUNT32.DRVCTRL",
-        "COUNT32.DBGCTRL",
-    ],
-    absent: &[],
-};
+pub(crate) const LEDGER: Ledger =
+    Ledger { stored: &["COUNT8.DBGCTRL", "COUNT16.DBGCTRL", "COUNT32.DBGCTRL"], absent: &[] };
 
 /// EVCTRL.EVACT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +78,9 @@ pub(crate) struct Tc {
     /// What the buffer registers read.
     shown: [u32; 3],
     counter: Counter,
+    /// Levels of the outputs that toggle, at `folded`.
+    toggled: [bool; 2],
+    folded: Instant,
     /// DMA requests that are asserted: OVF, MC0 and MC1 in their places of INTFLAG.
     requests: u32,
     /// The DMAC waits for one of them.
@@ -115,6 +113,8 @@ impl Tc {
             ccbuf: [None; 2],
             shown: [0xFF, 0, 0],
             counter: Counter::new(Instant::ZERO),
+            toggled: [false; 2],
+            folded: Instant::ZERO,
             requests: 0,
             watched: false,
             seen: Instant::ZERO,
@@ -134,7 +134,7 @@ impl Tc {
 
     fn restarted(&self, now: Instant) -> Self {
         let fresh = Self::new(self.n);
-        Self { counter: Counter::new(now), seen: now, watched: self.watched, slave: self.slave, ..fresh }
+        Self { counter: Counter::new(now), seen: now, folded: now, watched: self.watched, slave: self.slave, ..fresh }
     }
 
     fn bits(&self) -> u32 {
@@ -228,6 +228,9 @@ impl Tc {
     }
 
     fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
+        if flag == OVF {
+            self.fold(at);
+        }
         self.intflag |= flag;
         self.requests |= flag;
         if self.evctrl >> 8 & flag != 0 {
@@ -312,6 +315,7 @@ impl Tc {
             return;
         }
         self.catch_up(cx);
+        self.fold(cx.now);
         let value = self.counter.value(cx.now);
         match (self.action(), rises) {
             (Action::Retrigger, true) => self.retrigger(cx),
@@ -337,7 +341,9 @@ impl Tc {
     }
 
     fn count_event(&mut self, cx: &mut Context<'_>) {
-        if self.counter.step() {
+        let wrapped = self.counter.step();
+        self.toggle();
+        if wrapped {
             self.happen(OVF, cx.now, cx);
         }
         let value = self.counter.value(cx.now);
@@ -366,6 +372,7 @@ impl Tc {
             self.copy_buffers();
             self.configure(cx.now, cx);
             self.counter.restart(cx.now);
+            self.toggled = [false; 2];
             if cx.clocks.channel[channel::TC[self.n]] == 0 {
                 cx.violation("TC enabled without a generic clock");
             }
@@ -485,6 +492,7 @@ impl Peripheral for Tc {
 
     fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
         self.catch_up(cx);
+        self.fold(cx.now);
         self.write_register(offset, w, cx);
         self.look_ahead();
     }
@@ -543,10 +551,8 @@ impl Peripheral for Tc {
 
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         self.catch_up(cx);
+        self.fold(cx.now);
         self.configure(cx.now, cx);
         self.look_ahead();
     }
 }
-
-#[cfg(test)]
-mod tests;

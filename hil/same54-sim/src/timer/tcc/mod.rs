@@ -1,13 +1,18 @@
 //! TCC: timer/counter for control applications (SAM D5x/E5x datasheet, 49).
 //!
 //! Fidelity: counting up, down and in both slopes with PER as TOP (CC0 in match frequency mode), prescaler, all waveform
-//! modes as far as they set TOP, overflow and matches, one-shot, buffers of PER, CC and PATT with LUPD, commands, input
-//! events 0 and 1 (retrigger, count, start, increment, direction, stop, decrement, stamp, pulse capture, fault), capture
-//! on match events, output events, recoverable faults A and B with restart and halt, non-recoverable faults,
-//! interrupts (one line for the counter, one for each channel) and DMA requests are modelled. Synchronisation is
-//! instant, and COUNT reads true without READSYNC. Outputs do not reach the pins, so dead time, output matrix, swap,
-//! pattern and output polarity are stored only, as are RAMP modes, dithering, fault blanking, filters and qualification,
-//! circular buffers, ALOCK and MSYNC. While the counter is disabled, buffers are copied at once (assumed).
+//! modes, overflow and matches, one-shot, buffers of PER, CC and PATT with LUPD, commands, input events 0 and 1
+//! (retrigger, count, start, increment, direction, stop, decrement, stamp, pulse capture, fault), capture on match
+//! events, output events, recoverable faults A and B with restart and halt, non-recoverable faults, interrupts (one line
+//! for the counter, one for each channel), DMA requests and the waveform outputs with polarity, output matrix, dead time,
+//! swap, pattern, inversion and NRE/NRV are modelled. Synchronisation is instant, and COUNT reads true without READSYNC.
+//! Stored only: RAMP modes, dithering, fault blanking, filters, qualification and KEEP, circular buffers, ALOCK, MSYNC
+//! and the filters of DRVCTRL. Assumed: while the counter is disabled, buffers are copied at once and outputs do what NRE
+//! and NRV say, as they do while it is stopped; what `output.rs` says of rare settings.
+
+mod output;
+#[cfg(test)]
+mod tests;
 
 use armv7m::Size;
 use sim_base::Instant;
@@ -33,7 +38,7 @@ const MC0: u32 = 1 << 16;
 const INT_MASK: u32 = 0x3F_FC0F;
 
 /// What the model makes of the registers.
-pub(crate) const LEDGER: Ledger = Ledger { stored: &["WEXCTRL", "DRVCTRL", "DBGCTRL", "PATT", "PATTBUF"], absent: &[] };
+pub(crate) const LEDGER: Ledger = Ledger { stored: &["DBGCTRL"], absent: &[] };
 
 /// What differs between the instances: channels, bits, generic clock channel, first event generator, first event user,
 /// first DMA trigger source.
@@ -88,6 +93,9 @@ pub(crate) struct Tcc {
     /// What the buffer registers read: PATT, PER and the CC.
     shown: [u32; 8],
     counter: Counter,
+    /// Levels of the channels that toggle, at `folded`.
+    toggled: [bool; 6],
+    folded: Instant,
     requests: u32,
     watched: bool,
     seen: Instant,
@@ -122,6 +130,8 @@ impl Tcc {
             ccbuf: [None; 6],
             shown,
             counter: Counter::new(Instant::ZERO),
+            toggled: [false; 6],
+            folded: Instant::ZERO,
             requests: 0,
             watched: false,
             seen: Instant::ZERO,
@@ -131,7 +141,7 @@ impl Tcc {
     }
 
     fn restarted(&self, now: Instant) -> Self {
-        Self { counter: Counter::new(now), seen: now, watched: self.watched, ..Self::new(self.n) }
+        Self { counter: Counter::new(now), seen: now, folded: now, watched: self.watched, ..Self::new(self.n) }
     }
 
     fn instance(&self) -> Instance {
@@ -234,6 +244,9 @@ impl Tcc {
     }
 
     fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
+        if flag == OVF {
+            self.fold(at);
+        }
         self.intflag |= flag;
         self.requests |= flag & (OVF | 0x3F_0000);
         if self.evctrl >> 8 & flag != 0 {
@@ -320,6 +333,7 @@ impl Tcc {
             self.counter.set_value(next, cx.now);
             next == if down { top } else { 0 }
         };
+        self.toggle();
         if wrapped {
             self.happen(OVF, cx.now, cx);
         }
@@ -394,6 +408,7 @@ impl Tcc {
             return;
         }
         self.catch_up(cx);
+        self.fold(cx.now);
         match user - self.instance().user {
             n @ (0 | 1) => self.input(n, rises ^ (self.evctrl >> (12 + n) & 1 != 0), cx),
             n => {
@@ -426,6 +441,7 @@ impl Tcc {
             self.copy_buffers();
             self.configure(cx.now, cx);
             self.counter.restart(cx.now);
+            self.begin_toggling();
             if cx.clocks.channel[self.instance().clock] == 0 {
                 cx.violation("TCC enabled without a generic clock");
             }
@@ -575,6 +591,7 @@ impl Peripheral for Tcc {
 
     fn write(&mut self, offset: u32, w: Write, cx: &mut Context<'_>) {
         self.catch_up(cx);
+        self.fold(cx.now);
         let channels = self.instance().channels as u32;
         let missing = match offset {
             0x44..0x5C => (offset - 0x44) / 4 >= channels,
@@ -640,10 +657,8 @@ impl Peripheral for Tcc {
 
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         self.catch_up(cx);
+        self.fold(cx.now);
         self.configure(cx.now, cx);
         self.look_ahead();
     }
 }
-
-#[cfg(test)]
-mod tests;
