@@ -30,6 +30,21 @@ pub trait Bus {
     /// A data write.
     fn write(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault>;
 
+    /// A read of plain memory: one that can neither fail, nor wait, nor change anything. `None` if `addr` is elsewhere, or
+    /// unless `size` bytes from it are there; [`read`](Self::read) is asked then. Inline it; it is there for speed alone.
+    #[inline(always)]
+    fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
+        let _ = (addr, size);
+        None
+    }
+
+    /// A write of plain memory, as for [`plain_read`](Self::plain_read); false if it was not done.
+    #[inline(always)]
+    fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
+        let _ = (addr, size, value);
+        false
+    }
+
     /// A halfword of code at an even address.
     fn fetch(&mut self, addr: u32) -> Result<u16, BusFault>;
 

@@ -363,10 +363,10 @@ impl Op {
 
     /// Cycles: Cortex-M4 TRM table 3-1 with every memory access answered at once, pipeline reload 1 for direct and 2
     /// for indirect branches, division fixed at 6.
-    pub(crate) fn with_cost(mut self) -> Self {
+    pub(crate) fn own_cost(&self) -> u8 {
         use Kind as K;
         let registers = self.imm.count_ones() as u8;
-        self.cost = match self.kind {
+        match self.kind {
             K::LdrI | K::LdrbI | K::LdrhI | K::LdrsbI | K::LdrshI | K::LdrR | K::LdrbR | K::LdrhR => 2,
             K::LdrsbR | K::LdrshR | K::LdrLit | K::LdrPre | K::LdrPost | K::LdrbPre | K::LdrbPost => 2,
             K::StrPre | K::StrPost | K::StrbPre | K::StrbPost => 2,
@@ -388,7 +388,11 @@ impl Op {
             K::Vldr | K::Vstr | K::Vldm | K::Vstm => 1 + self.d,
             K::VmovToCore2 | K::VmovFromCore2 => 2,
             _ => 1,
-        };
-        self
+        }
+    }
+
+    /// With `cost` filled in.
+    pub(crate) fn with_cost(self) -> Self {
+        Self { cost: self.own_cost(), ..self }
     }
 }

@@ -131,8 +131,9 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     /// Length of `config.code`.
     pub(crate) code_len: u32,
-    /// R0-R12, SP, LR; the last place catches results that are thrown away.
-    pub(crate) r: [u32; 16],
+    /// R0-R12, SP, LR; the next place catches results that are thrown away. The rest is there so that a byte of a
+    /// decoded instruction is an index that needs neither a check nor a mask.
+    pub(crate) r: [u32; 256],
     /// Address of the next instruction.
     pub(crate) pc: u32,
     /// Z if the low word is zero; N if bit 31 or bit 63 is set.
@@ -169,7 +170,8 @@ pub(crate) struct Core {
     /// The access under way is that of LDRT or STRT.
     pub(crate) unprivileged_access: bool,
 
-    pub(crate) s: [u32; 32],
+    /// S0-S31, and a rest as in `r`.
+    pub(crate) s: [u32; 256],
     pub(crate) fpscr: u32,
     /// The next floating-point instruction needs no look at CPACR, lazy stacking or CONTROL.FPCA.
     pub(crate) fp_ready: bool,
@@ -206,7 +208,7 @@ impl Core {
         Self {
             config,
             code_len,
-            r: [0; 16],
+            r: [0; 256],
             pc: 0,
             nz: 1,
             c: false,
@@ -231,7 +233,7 @@ impl Core {
             watches_sleep: false,
             locked_up: false,
             unprivileged_access: false,
-            s: [0; 32],
+            s: [0; 256],
             fpscr: 0,
             fp_ready: false,
             nvic,

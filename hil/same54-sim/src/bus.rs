@@ -19,24 +19,37 @@ const SEE_BASE: u32 = 0x4400_0000;
 impl Bus for Chip {
     #[inline]
     fn read(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
-        let offset = addr.wrapping_sub(RAM_BASE);
-        if offset <= RAM_SIZE - 4 {
-            return Ok(load(&self.shared.memory.ram, offset, size));
+        match self.plain_read(addr, size) {
+            Some(value) => Ok(value),
+            None => self.read_slow(addr, size, at),
         }
-        if addr <= FLASH_SIZE - 4 && self.shared.memory.is_plain(addr) {
-            return Ok(load(&self.shared.memory.flash, addr, size));
-        }
-        self.read_slow(addr, size, at)
     }
 
     #[inline]
     fn write(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        if self.plain_write(addr, size, value) { Ok(()) } else { self.write_slow(addr, size, value, at) }
+    }
+
+    #[inline(always)]
+    fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
         let offset = addr.wrapping_sub(RAM_BASE);
         if offset <= RAM_SIZE - 4 {
-            store(&mut self.shared.memory.ram, offset, size, value);
-            return Ok(());
+            return Some(load(&self.shared.memory.ram, offset, size));
         }
-        self.write_slow(addr, size, value, at)
+        if addr <= FLASH_SIZE - 4 && self.shared.memory.is_plain(addr) {
+            return Some(load(&self.shared.memory.flash, addr, size));
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
+        let offset = addr.wrapping_sub(RAM_BASE);
+        let plain = offset <= RAM_SIZE - 4;
+        if plain {
+            store(&mut self.shared.memory.ram, offset, size, value);
+        }
+        plain
     }
 
     #[inline]

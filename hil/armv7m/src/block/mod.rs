@@ -9,6 +9,8 @@
 
 mod code;
 mod flags;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use core::ops::Range;
@@ -23,15 +25,15 @@ use crate::{Bus, Cycle};
 /// An instruction of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
-    /// The instruction as it was decoded. Of a direct branch, `imm` is an [`Exit`].
+    /// The instruction as it was decoded, but for `cost`: cycles of the block up to and with this instruction. Of a
+    /// direct branch, `imm` is an [`Exit`].
     pub(crate) op: Op,
     pub(crate) code: Code,
     /// Halfwords from the block's beginning to the instruction.
     pub(crate) offset: u8,
-    /// Instructions of the block up to and with this one.
+    /// Instructions of the block up to and with this one. Of [`Code::If`], [`Code::IfNew`] and [`Code::Mark`] both counts
+    /// are those before it.
     pub(crate) count: u8,
-    /// Cycles of the block up to and with this one.
-    pub(crate) cycles: u8,
 }
 
 /// Where a direct branch goes: the number of a block or, as long as it was not taken, an address.
@@ -176,7 +178,11 @@ impl Blocks {
         if let Some(step) = self.step_mut(number, at) {
             step.code = match step.code {
                 Code::IfNew => Code::If,
-                Code::Mark => Code::of(step.op.kind),
+                Code::Mark => {
+                    step.op.cost += step.op.own_cost();
+                    step.count += 1;
+                    Code::of(step.op.kind)
+                }
                 code => code,
             };
         }

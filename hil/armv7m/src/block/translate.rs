@@ -114,6 +114,7 @@ impl Builder<'_> {
         if op.it != 0 {
             self.guard(&op);
         }
+        let before = self.step(op, Code::Mark);
         self.count += 1;
         self.cycles += u32::from(op.cost);
         let mut step = self.step(op, Code::of(op.kind));
@@ -141,10 +142,7 @@ impl Builder<'_> {
                 self.steps.push(step);
             }
             _ => {
-                if goes_anywhere(&op) {
-                    step.code = Code::Mark;
-                }
-                self.steps.push(step);
+                self.steps.push(if goes_anywhere(&op) { before } else { step });
             }
         }
         self.at = self.at.wrapping_add(u32::from(op.len));
@@ -157,12 +155,8 @@ impl Builder<'_> {
         let at = match self.guard {
             Some((at, same)) if same == condition => at,
             _ => {
-                self.count += 1;
-                self.cycles += 1;
-                let guard = Op { it: op.it, cost: 1, ..Op::new(Kind::It, 0, 0, 0, 0, passing(condition)) };
+                let guard = Op { it: op.it, ..Op::new(Kind::It, 0, 0, 0, 0, passing(condition)) };
                 let step = self.step(guard, Code::IfNew);
-                self.count -= 1;
-                self.cycles -= 1;
                 self.steps.push(step);
                 self.steps.len() - 1
             }
@@ -182,7 +176,8 @@ impl Builder<'_> {
     }
 
     fn step(&self, op: Op, code: Code) -> Step {
-        Step { op, code, offset: self.offset() as u8, count: self.count as u8, cycles: self.cycles as u8 }
+        let op = Op { cost: self.cycles as u8, ..op };
+        Step { op, code, offset: self.offset() as u8, count: self.count as u8 }
     }
 }
 
@@ -216,14 +211,18 @@ fn ends_block(op: &Op) -> bool {
     ) || goes_anywhere(op)
 }
 
-/// Makes pairs.
+/// Makes one step of several, the longest sequence first. The others stay where they are: the first finds them there, and
+/// a condition may still go to one of them.
 fn fuse(steps: &mut [Step]) {
     let mut at = 0;
-    while let [first, second, ..] = &mut steps[at..] {
-        match Code::pair(first.code, second.code) {
-            Some(pair) => {
-                first.code = pair;
-                at += 2;
+    while at < steps.len() {
+        let rest = &steps[at..];
+        let matches = |codes: &[Code]| codes.len() <= rest.len() && codes.iter().zip(rest).all(|(a, b)| *a == b.code);
+        let longest = Code::FUSED.iter().filter(|(codes, _)| matches(codes)).max_by_key(|(codes, _)| codes.len());
+        match longest {
+            Some((codes, fused)) => {
+                steps[at].code = *fused;
+                at += codes.len();
             }
             None => at += 1,
         }

@@ -8,10 +8,9 @@ use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
 use crate::{Bus, Size};
 
-// Register numbers are below 16; the mask tells the compiler.
 macro_rules! register {
     ($core:ident, $op:ident . $field:ident) => {
-        $core.r[usize::from($op.$field & 15)]
+        $core.r[usize::from($op.$field)]
     };
 }
 
@@ -334,7 +333,7 @@ pub(super) fn float<B: Bus, const CHECKED: bool>(
     }
     macro_rules! s {
         ($field:ident) => {
-            core.s[usize::from(op.$field & 31)]
+            core.s[usize::from(op.$field)]
         };
     }
     macro_rules! load {

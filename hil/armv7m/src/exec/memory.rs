@@ -11,8 +11,7 @@ const SRAM: u32 = 0x2000_0000;
 const SRAM_SIZE: u32 = 0x2000_0000;
 
 impl Core {
-    /// Memory that can be read without looking for the owner's attention afterwards.
-    #[inline(always)]
+    /// Memory that takes unaligned accesses whole.
     fn is_plain_read(&self, addr: u32) -> bool {
         addr.wrapping_sub(SRAM) < SRAM_SIZE || addr.wrapping_sub(self.config.code.start) < self.code_len
     }
@@ -25,14 +24,10 @@ impl Core {
         size: Size,
         cycle: u64,
     ) -> Result<u32, Trapped> {
-        if !CHECKED && self.is_plain_read(addr) {
-            match bus.read(addr, size, cycle) {
-                Ok(value) => Ok(value),
-                Err(_) => self.data_bus_fault(addr),
-            }
-        } else {
-            self.load_slow::<B, CHECKED>(bus, addr, size, cycle)
+        if !CHECKED && let Some(value) = bus.plain_read(addr, size) {
+            return Ok(value);
         }
+        self.load_slow::<B, CHECKED>(bus, addr, size, cycle)
     }
 
     #[inline(always)]
@@ -44,14 +39,10 @@ impl Core {
         value: u32,
         cycle: u64,
     ) -> Result<(), Trapped> {
-        if !CHECKED && addr.wrapping_sub(SRAM) < SRAM_SIZE {
-            match bus.write(addr, size, value, cycle) {
-                Ok(()) => Ok(()),
-                Err(_) => self.data_bus_fault(addr).map(|_| ()),
-            }
-        } else {
-            self.store_slow::<B, CHECKED>(bus, addr, size, value, cycle)
+        if !CHECKED && bus.plain_write(addr, size, value) {
+            return Ok(());
         }
+        self.store_slow::<B, CHECKED>(bus, addr, size, value, cycle)
     }
 
     /// Word-aligned accesses of LDM, LDRD, LDREX, VLDR and their stores: these fault whatever CCR says.

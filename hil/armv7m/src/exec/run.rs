@@ -60,7 +60,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         }
         macro_rules! end_cycle {
             ($step:expr) => {
-                start.wrapping_add(u64::from($step.cycles))
+                start.wrapping_add(u64::from($step.op.cost))
             };
         }
         macro_rules! pc {
@@ -183,11 +183,44 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                 }
             };
         }
+        // Past what the condition in this step guards.
+        macro_rules! skip {
+            ($step:expr) => {{
+                start = start.wrapping_sub(u64::from($step.op.c));
+                let next = index!() as usize + 1 + usize::from($step.op.d);
+                rest = steps.get(next..).unwrap_or(&[]).iter();
+                continue;
+            }};
+        }
+        macro_rules! guard {
+            ($kind:ident, $step:expr) => {
+                if !passes(core, $step.op.imm) {
+                    skip!($step);
+                }
+            };
+        }
+        macro_rules! new {
+            ($step:expr) => {{
+                let step: &Step = $step;
+                save!(step, pc!(step));
+                core.it = step.op.it;
+                return Left::New { block: number, at: index!() };
+            }};
+        }
+        macro_rules! sequence {
+            ($step:expr, $how:ident $kind:ident $(, $more:ident $next:ident)*) => {{
+                $how!($kind, $step);
+                $(
+                    let Some(next) = rest.next() else { break };
+                    $more!($next, next);
+                )*
+            }};
+        }
         macro_rules! dispatch {
             (
                 simple: [$($simple:ident)*] access: [$($access:ident)*] float: [$($float:ident)*]
                 condition: [$($condition:ident)*] jump: [$($jump:ident)*] indirect: [$($indirect:ident)*]
-                pairs: [$($pair:ident = $first:ident $second:ident,)*]
+                fused: [$($fused:ident = $($how:ident $kind:ident),+;)*]
             ) => {
                 while let Some(step) = rest.next() {
                     match step.code {
@@ -195,6 +228,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                         $(Code::$access => { access!($access, step); })*
                         $(Code::$float => { float!($float, step); })*
                         $(Code::$condition => { condition!($condition, step); })*
+                        $(Code::$fused => sequence!(step, $($how $kind),+),)*
                         Code::B | Code::Next => direct!(step, 0),
                         Code::Bl => {
                             core.r[14] = pc!(step).wrapping_add(4) | 1;
@@ -216,32 +250,14 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                             Ok(target) => indirect!(step, target),
                             Err(Trapped) => trapped!(step),
                         },
-                        Code::If => {
-                            if !passes(core, step.op.imm) {
-                                start = start.wrapping_sub(u64::from(step.op.c));
-                                let next = index!() as usize + 1 + usize::from(step.op.d);
-                                rest = steps.get(next..).unwrap_or(&[]).iter();
-                            }
-                        }
+                        Code::If => guard!(If, step),
                         Code::IfNew => {
                             if passes(core, step.op.imm) {
-                                save!(step, pc!(step));
-                                core.cycle = core.cycle.wrapping_sub(u64::from(step.op.cost));
-                                core.instructions -= 1;
-                                core.it = step.op.it;
-                                return Left::New { block: number, at: index!() };
+                                new!(step);
                             }
-                            start = start.wrapping_sub(u64::from(step.op.c));
-                            let next = index!() as usize + 1 + usize::from(step.op.d);
-                            rest = steps.get(next..).unwrap_or(&[]).iter();
+                            skip!(step);
                         }
-                        Code::Mark => {
-                            save!(step, pc!(step));
-                            core.cycle = core.cycle.wrapping_sub(u64::from(step.op.cost));
-                            core.instructions -= 1;
-                            core.it = step.op.it;
-                            return Left::New { block: number, at: index!() };
-                        }
+                        Code::Mark => new!(step),
                         Code::Cold => out_of_line!(step),
                     }
                 }

@@ -126,6 +126,17 @@ impl Bus for Machine {
         self.device_write(addr, value)
     }
 
+    #[inline(always)]
+    fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
+        let ram = get(&self.ram, addr.wrapping_sub(RAM) as usize, size);
+        ram.or_else(|| get(&self.flash, addr as usize, size))
+    }
+
+    #[inline(always)]
+    fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
+        put(&mut self.ram, addr.wrapping_sub(RAM) as usize, size, value).is_some()
+    }
+
     fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
         let value = get(&self.ram, addr.wrapping_sub(RAM) as usize, Size::Half)
             .or_else(|| get(&self.flash, addr as usize, Size::Half));
