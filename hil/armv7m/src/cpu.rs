@@ -14,7 +14,7 @@ use crate::observe::ExceptionRecord;
 use crate::op::{Kind, Op};
 use crate::ppb::is_ppb;
 use crate::state::{Core, Trap, Trapped, cfsr};
-use crate::{Bus, BusFault, Cycle, Size};
+use crate::{Bus, BusFault, Cycle, Size, timing};
 
 /// What differs between implementations of the architecture.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Cpu {
         Self {
             coverage: Coverage::new(&config.code),
             glitches: Plan::default(),
-            code: Arc::new(Blocks::new(&config.code)),
+            code: Arc::new(Blocks::new(&config.code, 0)),
             core: Core::new(config),
             scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
             breakpoints: Vec::new(),
@@ -231,6 +231,10 @@ impl Cpu {
     /// Block after block from the PC, outside an IT block and while nothing asks for a closer look; a single instruction
     /// where no block may be executed as a whole. The error is the instruction that trapped.
     fn run_fast<B: Bus>(&mut self, bus: &mut B) -> Result<(), Op> {
+        // The first load of a block takes its cycles as if there was none before it.
+        if self.core.loaded != timing::NOTHING {
+            return self.step(bus);
+        }
         let Some(mut number) = self.block_at(bus, self.core.pc) else { return self.step(bus) };
         let before = self.core.instructions;
         loop {
@@ -247,6 +251,10 @@ impl Cpu {
                 }
                 Left::Link { block, at } => {
                     self.mark(block, at);
+                    self.core.loaded = self.code.loaded(block, at);
+                    if self.core.loaded != timing::NOTHING {
+                        return Ok(());
+                    }
                     let generation = self.code.generation();
                     let Some(target) = self.block_at(bus, self.core.pc) else { return Ok(()) };
                     // Translation may have forgotten all blocks, this one among them.
@@ -312,18 +320,22 @@ impl Cpu {
     fn perform<B: Bus>(&mut self, bus: &mut B, pc: u32, op: Op) -> Result<(), Op> {
         let core = &mut self.core;
         let it = core.it;
-        let mut cycle = core.cycle + u64::from(op.cost);
+        let wait = if pc.wrapping_sub(core.config.code.start) < core.code_len { core.code_wait } else { 0 };
+        let loaded = std::mem::replace(&mut core.loaded, timing::NOTHING);
+        let mut cycle = core.cycle + u64::from(timing::own(&op, pc, wait, loaded));
         core.instructions += 1;
         let passed = op.kind == Kind::Bkpt || it == 0 || core.condition(it >> 4);
         let result = if passed {
             self.coverage.mark(pc);
             exec::execute_checked(core, bus, &op, pc, &mut cycle)
         } else {
-            cycle = core.cycle + 1;
+            cycle = core.cycle + u64::from(timing::skipped(&op, pc, wait));
             Ok(pc.wrapping_add(u32::from(op.len)))
         };
         core.cycle = cycle;
         let next = result.map_err(|Trapped| op)?;
+        core.cycle += u64::from(timing::between(pc, op.len, next, wait));
+        core.loaded = timing::loads(&op);
         core.pc = next;
         core.it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
         self.after_step();
@@ -502,11 +514,21 @@ impl Cpu {
         self.invalidate_code(self.core.config.code.clone());
     }
 
+    /// Cycles that the core waits for each line of sixteen bytes that it fetches from [`Config::code`], up to 15: the
+    /// flash's wait states. The line that is being executed is at hand; literals have to be waited for, too.
+    pub fn set_code_wait(&mut self, cycles: u8) {
+        let cycles = cycles.min(15);
+        if cycles != self.core.code_wait {
+            self.core.code_wait = cycles;
+            self.invalidate_code(self.core.config.code.clone());
+        }
+    }
+
     /// Forgets decoded instructions of `range`.
     pub fn invalidate_code(&mut self, range: Range<u32>) {
         let all = &self.core.config.code;
         if range.start <= all.start && range.end >= all.end {
-            self.code = Arc::new(Blocks::new(all));
+            self.code = Arc::new(Blocks::new(all, self.core.code_wait));
         } else {
             self.forget(range);
         }

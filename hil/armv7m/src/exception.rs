@@ -134,6 +134,7 @@ impl Core {
         self.switch_mode(number, false);
         self.r[14] = excreturn;
         self.it = 0;
+        self.loaded = crate::timing::NOTHING;
         self.exclusive = false;
         self.event = true;
         self.nvic.activate(number);
@@ -439,6 +440,7 @@ impl Core {
         let [r0, r1, r2, r3, r12, lr, pc, psr] = words;
         (self.r[0], self.r[1], self.r[2], self.r[3]) = (r0, r1, r2, r3);
         (self.r[12], self.r[14]) = (r12, lr);
+        self.loaded = crate::timing::NOTHING;
         self.pc = pc & !1;
         let realign = u32::from(force_align) & psr >> 9;
         self.r[13] = frame.wrapping_add(size) | realign << 2;

@@ -24,6 +24,7 @@ mod op;
 mod ppb;
 mod state;
 mod systick;
+mod timing;
 mod trace;
 
 pub use bus::{Bus, BusFault, Size};

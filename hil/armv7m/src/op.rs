@@ -361,38 +361,8 @@ impl Op {
         Self { kind, a: a as u8, b: b as u8, c: c as u8, d: d as u8, imm, ..Self::default() }
     }
 
-    /// Cycles: Cortex-M4 TRM table 3-1 with every memory access answered at once, pipeline reload 1 for direct and 2
-    /// for indirect branches, division fixed at 6.
-    pub(crate) fn own_cost(&self) -> u8 {
-        use Kind as K;
-        let registers = self.imm.count_ones() as u8;
-        match self.kind {
-            K::LdrI | K::LdrbI | K::LdrhI | K::LdrsbI | K::LdrshI | K::LdrR | K::LdrbR | K::LdrhR => 2,
-            K::LdrsbR | K::LdrshR | K::LdrLit | K::LdrPre | K::LdrPost | K::LdrbPre | K::LdrbPost => 2,
-            K::StrPre | K::StrPost | K::StrbPre | K::StrbPost => 2,
-            K::StrI | K::StrbI | K::StrhI | K::StrR | K::StrbR | K::StrhR => 1,
-            K::MemImm | K::MemReg | K::MemLit => 2 + 2 * u8::from(self.a == 15),
-            K::Ldrd | K::Strd | K::LdrdIdx | K::StrdIdx | K::LdrdLit => 3,
-            K::Push | K::Pop | K::StmIa | K::StmDb => 1 + registers,
-            K::PopPc => 3 + registers,
-            K::LdmIa | K::LdmDb => 1 + registers + 2 * u8::from(self.imm & 0x8000 != 0),
-            K::B | K::Bl => 2,
-            K::Bx | K::Blx => 3,
-            K::Tbb | K::Tbh => 4,
-            K::Ldrex | K::Ldrexb | K::Ldrexh | K::Strex | K::Strexb | K::Strexh => 2,
-            K::Udiv | K::Sdiv => 6,
-            K::Barrier => 3,
-            K::Mrs | K::Msr => 2,
-            K::Vdiv | K::Vsqrt => 14,
-            K::Vmla | K::Vfma => 3,
-            K::Vldr | K::Vstr | K::Vldm | K::Vstm => 1 + self.d,
-            K::VmovToCore2 | K::VmovFromCore2 => 2,
-            _ => 1,
-        }
-    }
-
     /// With `cost` filled in.
     pub(crate) fn with_cost(self) -> Self {
-        Self { cost: self.own_cost(), ..self }
+        Self { cost: crate::timing::fixed(&self), ..self }
     }
 }

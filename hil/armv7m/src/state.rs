@@ -148,6 +148,12 @@ pub(crate) struct Core {
     pub(crate) thumb: bool,
     pub(crate) cycle: Cycle,
     pub(crate) instructions: u64,
+    /// Cycles that the instruction took beyond its fixed cost, until somebody adds them.
+    pub(crate) late: u32,
+    /// The register that the instruction before has loaded, or [`NOTHING`](crate::timing::NOTHING).
+    pub(crate) loaded: u8,
+    /// Wait states of a line of code.
+    pub(crate) code_wait: u8,
     /// The run loop leaves when `cycle` reaches this; zero calls it out at once.
     pub(crate) limit: Cycle,
 
@@ -219,6 +225,9 @@ impl Core {
             thumb: true,
             cycle: 0,
             instructions: 0,
+            late: 0,
+            loaded: crate::timing::NOTHING,
+            code_wait: 0,
             limit: 0,
             ipsr: 0,
             primask: false,
@@ -264,6 +273,7 @@ impl Core {
         fresh.cycle = self.cycle;
         fresh.instructions = self.instructions;
         fresh.watches_sleep = self.watches_sleep;
+        fresh.code_wait = self.code_wait;
         core::mem::swap(&mut fresh.undefined, &mut self.undefined);
         core::mem::swap(&mut fresh.exceptions, &mut self.exceptions);
         core::mem::swap(&mut fresh.nvic, &mut self.nvic);

@@ -15,9 +15,10 @@ macro_rules! with_codes {
                 Movt Uxtb Uxth Sxtb Sxth Ubfx Sbfx Bfi Rev Clz Mul MulS Mla Mls Umull Umlal Umaal Smull Smlal
             ]
             access: [
-                Udiv Sdiv LdrI LdrbI LdrhI LdrsbI LdrshI StrI StrbI StrhI LdrR LdrbR LdrhR LdrsbR LdrshR StrR StrbR
+                LdrI LdrbI LdrhI LdrsbI LdrshI StrI StrbI StrhI LdrR LdrbR LdrhR LdrsbR LdrshR StrR StrbR
                 StrhR LdrLit LdrPre LdrPost LdrbPre LdrbPost StrPre StrPost StrbPre StrbPost Ldrd Strd Push Pop StmIa
             ]
+            division: [Udiv Sdiv]
             float: [
                 Vadd Vsub Vmul Vnmul Vdiv Vsqrt Vmla Vfma VmovI VmovR Vabs Vneg Vcmp VcvtFromInt VmovToCore VmovFromCore
                 VcvtToInt Vmrs Vldr Vstr
@@ -110,7 +111,7 @@ pub(crate) use with_codes;
 
 macro_rules! define {
     (
-        simple: [$($simple:ident)*] access: [$($access:ident)*] float: [$($float:ident)*]
+        simple: [$($simple:ident)*] access: [$($access:ident)*] division: [$($division:ident)*] float: [$($float:ident)*]
         condition: [$($condition:ident)*] jump: [$($jump:ident)*] indirect: [$($indirect:ident)*]
         fused: [$($fused:ident = $($how:ident $kind:ident),+;)*]
     ) => {
@@ -120,6 +121,7 @@ macro_rules! define {
         pub(crate) enum Code {
             $(#[doc = "See [`Kind`]."] $simple,)*
             $(#[doc = "See [`Kind`]."] $access,)*
+            $(#[doc = "See [`Kind`]."] $division,)*
             $(#[doc = "See [`Kind`]."] $float,)*
             $(#[doc = "See [`Kind`]; `imm` is where the branch goes, see [`Exit`](super::Exit)."] $condition,)*
             $(#[doc = "See [`Kind`]; `imm` as for the conditional ones."] $jump,)*
@@ -144,6 +146,7 @@ macro_rules! define {
                 match kind {
                     $(Kind::$simple => Self::$simple,)*
                     $(Kind::$access => Self::$access,)*
+                    $(Kind::$division => Self::$division,)*
                     $(Kind::$float => Self::$float,)*
                     $(Kind::$condition => Self::$condition,)*
                     $(Kind::$jump => Self::$jump,)*
@@ -158,6 +161,7 @@ macro_rules! define {
                 match self {
                     $(Self::$simple => Some(Kind::$simple),)*
                     $(Self::$access => Some(Kind::$access),)*
+                    $(Self::$division => Some(Kind::$division),)*
                     $(Self::$float => Some(Kind::$float),)*
                     $(Self::$condition => Some(Kind::$condition),)*
                     _ => None,

@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub(crate) use code::{Code, with_codes};
 
 use crate::coverage::Coverage;
-use crate::op::Op;
-use crate::{Bus, Cycle};
+use crate::op::{Kind, Op};
+use crate::{Bus, Cycle, timing};
 
 /// An instruction of a block.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +91,12 @@ pub(crate) struct Blocks {
     index: Vec<Option<Arc<[u32; PAGE]>>>,
     /// How often everything was forgotten.
     generation: u32,
+    /// Wait states of a line of code, which the steps' cycles include.
+    wait: u8,
 }
 
 impl Blocks {
-    pub(crate) fn new(code: &Range<u32>) -> Self {
+    pub(crate) fn new(code: &Range<u32>, wait: u8) -> Self {
         let len = code.end.saturating_sub(code.start);
         Self {
             start: code.start,
@@ -103,6 +105,7 @@ impl Blocks {
             steps: Vec::new(),
             index: vec![None; (len as usize / 2).div_ceil(PAGE)],
             generation: 0,
+            wait,
         }
     }
 
@@ -138,12 +141,12 @@ impl Blocks {
     /// fetched.
     pub(crate) fn translate<B: Bus>(&mut self, bus: &mut B, pc: u32, breakpoints: &[u32]) -> Option<u32> {
         if self.steps.len() > STEPS_MAX {
-            let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)));
+            let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.wait);
             *self = Self { generation: self.generation + 1, ..fresh };
         }
         let first = self.steps.len();
         let within = |pc: u32| pc.wrapping_sub(self.start) < self.len;
-        let size = translate::translate(bus, pc, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
+        let size = translate::translate(bus, pc, self.wait, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
         let block = Block {
             pc,
             first: first as u32,
@@ -168,23 +171,44 @@ impl Blocks {
 
     /// The branch in step `at` of block `number` goes to block `target` from now on.
     pub(crate) fn link(&mut self, number: u32, at: u32, target: u32) {
-        if let Some(step) = self.step_mut(number, at) {
-            step.op.imm = Exit::to_block(target).0;
+        let (Some(from), Some(to)) = (self.block(number), self.block(target)) else { return };
+        let (from, to, wait) = (from.pc, to.pc, self.wait);
+        let Some(step) = self.step_mut(number, at) else { return };
+        if Exit(step.op.imm).target().is_err() && step.code != Code::Next {
+            let pc = from.wrapping_add(2 * u32::from(step.offset));
+            let reload = u32::from(!matches!(step.op.kind, Kind::B | Kind::Bl));
+            step.op.cost += (reload + timing::between(pc, step.op.len, to, wait)) as u8;
+        }
+        step.op.imm = Exit::to_block(target).0;
+    }
+
+    /// What the instruction before step `at` of block `number` has loaded, if that step is the end of the block.
+    pub(crate) fn loaded(&self, number: u32, at: u32) -> u8 {
+        let steps = self.block(number).map_or(&[][..], |block| self.steps(block));
+        match steps.get((at as usize).saturating_sub(1)..=at as usize) {
+            Some([before, end]) if end.code == Code::Next && end.op.b != 0 => timing::loads(&before.op),
+            _ => timing::NOTHING,
         }
     }
 
     /// Lets a step that waited for its first execution do its work.
     pub(crate) fn reveal(&mut self, number: u32, at: u32) {
-        if let Some(step) = self.step_mut(number, at) {
-            step.code = match step.code {
-                Code::IfNew => Code::If,
-                Code::Mark => {
-                    step.op.cost += step.op.own_cost();
-                    step.count += 1;
-                    Code::of(step.op.kind)
-                }
-                code => code,
-            };
+        let (pc, wait) = (self.block(number).map_or(0, |block| block.pc), self.wait);
+        let Some(step) = self.step_mut(number, at) else { return };
+        match step.code {
+            Code::IfNew => step.code = Code::If,
+            Code::Mark => {
+                step.code = Code::of(step.op.kind);
+                let before = step.op.cost;
+                step.op.cost = timing::fixed(&step.op);
+                let pc = pc.wrapping_add(2 * u32::from(step.offset));
+                step.op.cost = before + timing::own(&step.op, pc, wait, timing::NOTHING) as u8;
+                step.count += 1;
+            }
+            _ => {}
+        }
+        if let Some(block) = self.blocks.get(number as usize) {
+            translate::fuse(&mut self.steps[block.first as usize..block.last as usize]);
         }
     }
 

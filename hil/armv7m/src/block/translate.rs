@@ -3,7 +3,7 @@
 use super::{Code, Exit, Step, flags};
 use crate::decode::{self, advance_it};
 use crate::op::{Kind, Op, mem_form};
-use crate::{Bus, Cycle};
+use crate::{Bus, Cycle, timing};
 
 /// Extent of a block.
 pub(super) struct Size {
@@ -14,10 +14,10 @@ pub(super) struct Size {
     pub(super) starts: u64,
 }
 
-/// A block that long, in halfwords and cycles, takes up no further instruction. An IT block of four instructions may
-/// begin before, and must fit: nine halfwords, and VLDM of 33 cycles each.
-const HALFWORDS: u32 = 64 - 9;
-const CYCLES: u32 = 255 - 1 - 4 * 33;
+/// A block that long, in halfwords and cycles, takes up no further instruction, or only some to end with another than a
+/// load. An IT block of four instructions, nine halfwords, may begin before and must fit.
+const HALFWORDS: u32 = 64 - 9 - 4;
+const CYCLES: u32 = 230;
 
 /// No block is longer.
 pub(super) const BYTES_MAX: u32 = 128;
@@ -34,20 +34,27 @@ fn fetch<B: Bus>(bus: &mut B, pc: u32, it: u8) -> Option<Op> {
 pub(super) fn translate<B: Bus>(
     bus: &mut B,
     pc: u32,
+    wait: u8,
     steps: &mut Vec<Step>,
     stops: impl Fn(u32) -> bool,
 ) -> Option<Size> {
     let first = steps.len();
-    let mut block = Builder { pc, at: pc, first, steps, count: 0, cycles: 0, guard: None };
+    let mut block = Builder { pc, at: pc, wait, first, steps, count: 0, cycles: 0, loaded: timing::NOTHING, guard: None };
     let mut size = Size { reach: 0, bytes: 0, starts: 0 };
+    let mut divisions = 0;
     loop {
         let offset = block.offset();
-        if offset > 0 && (offset > HALFWORDS || block.cycles > CYCLES || stops(block.at)) {
+        let enough = offset > HALFWORDS && (block.loaded == timing::NOTHING || offset > HALFWORDS + 3);
+        if offset > 0 && (enough || stops(block.at)) {
             break;
         }
         let Some(op) = fetch(bus, block.at, 0) else { break };
+        if !block.has_room(&op) {
+            break;
+        }
         size.starts |= 1 << offset;
-        size.reach = Cycle::from(block.cycles);
+        size.reach = Cycle::from(block.cycles + divisions * timing::DIVISION_MAX);
+        divisions += u32::from(matches!(op.kind, Kind::Udiv | Kind::Sdiv));
         if op.kind != Kind::It {
             if block.push(op) {
                 break;
@@ -66,14 +73,16 @@ pub(super) fn translate<B: Bus>(
             at = at.wrapping_add(guarded.last().map_or(0, |op| u32::from(op.len)));
             it = advance_it(it);
         }
-        if it != 0 {
+        let cycles: u32 = guarded.iter().map(|op| block.most(op)).sum();
+        if it != 0 || block.cycles + cycles > CYCLES {
             size.starts &= !(1 << offset);
             break;
         }
         block.push(op);
         let mut ends = false;
         for op in guarded {
-            size.reach = Cycle::from(block.cycles);
+            size.reach = Cycle::from(block.cycles + divisions * timing::DIVISION_MAX);
+            divisions += u32::from(matches!(op.kind, Kind::Udiv | Kind::Sdiv));
             ends |= block.push(op);
         }
         block.guard = None;
@@ -96,15 +105,28 @@ struct Builder<'a> {
     pc: u32,
     /// Address of the next instruction.
     at: u32,
+    wait: u8,
     first: usize,
     steps: &'a mut Vec<Step>,
     count: u32,
     cycles: u32,
+    /// What the last instruction has loaded.
+    loaded: u8,
     /// The condition that guards what follows: its step and ITSTATE's condition.
     guard: Option<(usize, u8)>,
 }
 
 impl Builder<'_> {
+    /// Cycles of an instruction and on to the next, at most.
+    fn most(&self, op: &Op) -> u32 {
+        u32::from(op.cost) + 3 * u32::from(self.wait)
+    }
+
+    /// Whether an instruction fits.
+    fn has_room(&self, op: &Op) -> bool {
+        self.count == 0 || self.cycles + self.most(op) <= CYCLES
+    }
+
     fn offset(&self) -> u32 {
         self.at.wrapping_sub(self.pc) / 2
     }
@@ -116,7 +138,8 @@ impl Builder<'_> {
         }
         let before = self.step(op, Code::Mark);
         self.count += 1;
-        self.cycles += u32::from(op.cost);
+        self.cycles += timing::own(&op, self.at, self.wait, self.loaded);
+        self.loaded = timing::loads(&op);
         let mut step = self.step(op, Code::of(op.kind));
         match step.code {
             _ if matches!(op.kind, Kind::Nop | Kind::It | Kind::Barrier) => {}
@@ -145,7 +168,9 @@ impl Builder<'_> {
                 self.steps.push(if goes_anywhere(&op) { before } else { step });
             }
         }
-        self.at = self.at.wrapping_add(u32::from(op.len));
+        let next = self.at.wrapping_add(u32::from(op.len));
+        self.cycles += timing::between(self.at, op.len, next, self.wait);
+        self.at = next;
         ends_block(&op)
     }
 
@@ -163,14 +188,15 @@ impl Builder<'_> {
         };
         let step = &mut self.steps[at].op;
         step.d += u8::from(!matches!(op.kind, Kind::Nop | Kind::It | Kind::Barrier));
-        step.c += op.cost - 1;
+        step.c += timing::saving(op, self.wait) as u8;
         // Flags that change may let the same condition fail afterwards.
         self.guard = flags::keeps_flags(op).then_some((at, condition));
     }
 
     /// The end of a block that no branch has ended.
     fn push_next(&mut self) {
-        let step = self.step(Op::new(Kind::B, 0, 0, 0, 0, Exit::to_address(self.at).0), Code::Next);
+        let loaded = u32::from(self.loaded != timing::NOTHING);
+        let step = self.step(Op::new(Kind::B, 0, loaded, 0, 0, Exit::to_address(self.at).0), Code::Next);
         self.steps.push(step);
         debug_assert!(self.steps.len() - self.first < 256);
     }
@@ -213,7 +239,14 @@ fn ends_block(op: &Op) -> bool {
 
 /// Makes one step of several, the longest sequence first. The others stay where they are: the first finds them there, and
 /// a condition may still go to one of them.
-fn fuse(steps: &mut [Step]) {
+pub(super) fn fuse(steps: &mut [Step]) {
+    for step in &mut *steps {
+        step.code = match step.code {
+            Code::IfNew | Code::Mark | Code::Next => step.code,
+            _ if step.op.kind == Kind::It => Code::If,
+            _ => Code::of(step.op.kind),
+        };
+    }
     let mut at = 0;
     while at < steps.len() {
         let rest = &steps[at..];

@@ -6,7 +6,7 @@ use super::vfp;
 use crate::float;
 use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
-use crate::{Bus, Size};
+use crate::{Bus, Size, timing};
 
 macro_rules! register {
     ($core:ident, $op:ident . $field:ident) => {
@@ -220,12 +220,19 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
     }
     match kind {
         Kind::Udiv => match r!(b).checked_div(r!(c)) {
-            Some(quotient) => r!(a) = quotient,
+            Some(quotient) => {
+                core.late = timing::division(quotient);
+                r!(a) = quotient;
+            }
             None => r!(a) = core.divided_by_zero()?,
         },
         Kind::Sdiv => match r!(c) as i32 {
             0 => r!(a) = core.divided_by_zero()?,
-            divisor => r!(a) = (r!(b) as i32).wrapping_div(divisor) as u32,
+            divisor => {
+                let quotient = (r!(b) as i32).wrapping_div(divisor);
+                core.late = timing::division(quotient.unsigned_abs());
+                r!(a) = quotient as u32;
+            }
         },
         Kind::LdrI => r!(a) = load!(offset!(), Word),
         Kind::LdrbI => r!(a) = load!(offset!(), Byte),

@@ -29,6 +29,7 @@ pub(crate) fn execute_checked<B: Bus>(
 ) -> Result<u32, Trapped> {
     let next = pc.wrapping_add(u32::from(op.len));
     if hot::simple(core, op.kind, op) || hot::access::<B, true>(core, bus, op.kind, op, *cycle)? {
+        *cycle += u64::from(std::mem::take(&mut core.late));
         return Ok(next);
     }
     if let Some(taken) = hot::is_taken(core, op.kind, op) {

@@ -1,7 +1,7 @@
 //! The fast loop: blocks from one branch to the next.
 
 use super::{cold, hot};
-use crate::Bus;
+use crate::{Bus, timing};
 use crate::block::{Blocks, Code, Exit, Step, with_codes};
 use crate::decode::advance_it;
 use crate::op::{Kind, Op};
@@ -75,6 +75,12 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                 core.instructions = instructions + u64::from($step.count);
             };
         }
+        // Wait states between the instruction and that at `next`.
+        macro_rules! wait {
+            ($step:expr, $next:expr) => {
+                u64::from(timing::between(pc!($step), $step.op.len, $next, core.code_wait))
+            };
+        }
         macro_rules! trapped {
             ($step:expr) => {{
                 let step: &Step = $step;
@@ -88,25 +94,31 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
             ($step:expr) => {
                 if core.limit == 0 {
                     let step: &Step = $step;
-                    save!(step, pc!(step).wrapping_add(u32::from(step.op.len)));
+                    let next = pc!(step).wrapping_add(u32::from(step.op.len));
+                    save!(step, next);
+                    core.cycle = core.cycle.wrapping_add(wait!(step, next));
                     core.it = advance_it(step.op.it);
+                    core.loaded = timing::loads(&step.op);
                     return Left::Stopped { block: number, at: index!() };
                 }
             };
         }
+        // Once the branch is linked, its cost includes the pipeline's reload and wait states; `extra` is the reload.
         macro_rules! direct {
             ($step:expr, $extra:expr) => {{
                 let step: &Step = $step;
                 match Exit(step.op.imm).target() {
                     Ok(target) => {
-                        start = end_cycle!(step).wrapping_add($extra);
+                        start = end_cycle!(step);
                         instructions += u64::from(step.count);
                         number = target;
                         continue 'block;
                     }
                     Err(target) => {
                         save!(step, target);
-                        core.cycle = core.cycle.wrapping_add($extra);
+                        if step.code != Code::Next {
+                            core.cycle = core.cycle.wrapping_add($extra + wait!(step, target));
+                        }
                         return Left::Link { block: number, at: index!() };
                     }
                 }
@@ -116,15 +128,17 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
             ($step:expr, $target:expr) => {{
                 let step: &Step = $step;
                 let target: u32 = $target;
+                let wait = wait!(step, target);
                 match blocks.find(target) {
                     Some(found) => {
-                        start = end_cycle!(step);
+                        start = end_cycle!(step).wrapping_add(wait);
                         instructions += u64::from(step.count);
                         number = found;
                         continue 'block;
                     }
                     None => {
                         save!(step, target);
+                        core.cycle = core.cycle.wrapping_add(wait);
                         return Left::Unknown;
                     }
                 }
@@ -159,6 +173,14 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
             ($kind:ident, $step:expr) => {
                 match hot::access::<B, false>(core, bus, Kind::$kind, &$step.op, end_cycle!($step)) {
                     Ok(_) => stop_if_asked!($step),
+                    Err(Trapped) => trapped!($step),
+                }
+            };
+        }
+        macro_rules! division {
+            ($kind:ident, $step:expr) => {
+                match hot::access::<B, false>(core, bus, Kind::$kind, &$step.op, end_cycle!($step)) {
+                    Ok(_) => start = start.wrapping_add(u64::from(std::mem::take(&mut core.late))),
                     Err(Trapped) => trapped!($step),
                 }
             };
@@ -218,7 +240,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         }
         macro_rules! dispatch {
             (
-                simple: [$($simple:ident)*] access: [$($access:ident)*] float: [$($float:ident)*]
+                simple: [$($simple:ident)*] access: [$($access:ident)*] division: [$($division:ident)*] float: [$($float:ident)*]
                 condition: [$($condition:ident)*] jump: [$($jump:ident)*] indirect: [$($indirect:ident)*]
                 fused: [$($fused:ident = $($how:ident $kind:ident),+;)*]
             ) => {
@@ -226,6 +248,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                     match step.code {
                         $(Code::$simple => { simple!($simple, step); })*
                         $(Code::$access => { access!($access, step); })*
+                        $(Code::$division => { division!($division, step); })*
                         $(Code::$float => { float!($float, step); })*
                         $(Code::$condition => { condition!($condition, step); })*
                         $(Code::$fused => sequence!(step, $($how $kind),+),)*

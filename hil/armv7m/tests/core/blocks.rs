@@ -268,6 +268,7 @@ fn random_program(seed: u64) {
         let mut machine = machine(&Writer::program(random.clone()));
         let mut cpu = Cpu::new(same54());
         cpu.reset(&mut machine, true);
+        cpu.set_code_wait((seed % 7) as u8);
         let mut write = |addr, value| cpu.debug_write(&mut machine, addr, Size::Word, value).expect("a register");
         // Halted, for the registers.
         write(DHCSR, 0xA05F_0003);

@@ -15,4 +15,5 @@ mod latency;
 mod qemu;
 mod speed;
 mod support;
+mod timing;
 mod tracing;
