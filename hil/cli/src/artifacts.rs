@@ -98,19 +98,31 @@ impl Workspace {
 
     /// The bootloader.
     pub fn bootloader(&self) -> Result<Program, Error> {
-        self.build("bootloader-same54-xpro", "bootloader-same54-xpro", &[], None)
+        self.build("bootloader-same54-xpro", "bootloader-same54-xpro", &[], None, PROFILE)
     }
 
     /// The application firmware, as version `version`.
     pub fn firmware(&self, version: &str) -> Result<Program, Error> {
-        self.build("app", "same54_xpro", &["--features", "same54-xpro"], Some(version))
+        self.build("app", "same54_xpro", &["--features", "same54-xpro"], Some(version), PROFILE)
+    }
+
+    /// The kernels that measure a simulated core, built for speed.
+    pub fn bench_guest(&self) -> Result<Program, Error> {
+        self.build("bench-guest", "bench-guest", &[], None, "release")
     }
 
     /// Builds `bin` of `package` unless a copy is there that is newer than each of its sources.
     ///
     /// cargo keeps one copy for each program; this one keeps a copy for each version, so that two versions do not
     /// push each other out and a second run builds nothing.
-    fn build(&self, package: &str, bin: &str, features: &[&str], version: Option<&str>) -> Result<Program, Error> {
+    fn build(
+        &self,
+        package: &str,
+        bin: &str,
+        features: &[&str],
+        version: Option<&str>,
+        profile: &str,
+    ) -> Result<Program, Error> {
         let name = match version {
             Some(version) => format!("{package}-{version}"),
             None => package.to_owned(),
@@ -137,7 +149,7 @@ impl Workspace {
             "--target",
             TARGET,
             "--profile",
-            PROFILE,
+            profile,
         ]);
         command.args(features);
         if let Some(version) = version {
@@ -149,7 +161,7 @@ impl Workspace {
         if !status.success() {
             return Err(Error::Build { what: name });
         }
-        let built = target_dir(&self.root).join(TARGET).join(PROFILE).join(bin);
+        let built = target_dir(&self.root).join(TARGET).join(profile).join(bin);
         fs::create_dir_all(&self.out).map_err(|source| Error::write(&self.out, source))?;
         copy(&built, &kept)?;
         copy(&built.with_extension("d"), &sources)?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::artifacts::{self, Workspace};
+use crate::bench;
 use crate::board::BoardSelector;
 use crate::error::Error;
 use crate::exec::ExecArgs;
@@ -36,8 +37,17 @@ enum Command {
     Exec(ExecArgs),
     /// Run a virtual board by itself: log, UART, button, network, debuggers
     Board(Box<BoardArgs>),
+    /// Measure how fast something is
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print flash and RAM of bootloader, firmware and agent against their budgets
     Size(SizeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// The virtual board: kernels and the TLS handshake against real time and against qemu-system-arm
+    Board(bench::BoardArgs),
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => return crate::exec::exec(args),
         Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
         Command::Size(args) => size(&args),
+        Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -155,6 +166,17 @@ fn list(args: &JsonArgs) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn bench_board(args: &bench::BoardArgs) -> Result<ExitCode, Error> {
+    let out = artifacts::target_dir(&artifacts::root()).join("hil").join("programs");
+    let report = bench::board(&Workspace::new(out), args)?;
+    if args.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn size(args: &SizeArgs) -> Result<ExitCode, Error> {

@@ -79,6 +79,9 @@ pub enum Error {
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),
+    /// A program that measures the board did not do what it should.
+    #[error("the benchmark's program: {0}; is it built from this workspace?")]
+    Bench(String),
     /// A scenario needs what this board cannot give.
     #[error("board {board} cannot run scenarios yet: {why}; use --board virtual:same54-xpro")]
     Unsupported {

@@ -559,6 +559,7 @@ impl Board {
             for undefined in self.cpu.take_undefined().into_iter().filter(|one| one.why != Invalid::Permanent) {
                 self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
             }
+            self.cpu.set_code_wait(self.chip.code_wait());
             self.drive_interrupts();
             self.drive_nmi();
             if std::mem::take(&mut self.chip.shared.signals.pins_moved) {

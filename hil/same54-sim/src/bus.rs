@@ -325,6 +325,9 @@ impl Chip {
                 self.parts.port.release();
                 self.look_at_pins();
             }
+            // Code may be faster or slower from now on.
+            Id::Cmcc => self.shared.signals.attention = true,
+            Id::Nvmctrl if offset < 2 => self.shared.signals.attention = true,
             Id::Dsu if self.parts.dsu.take_chip_erase() => {
                 self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.chip_erase(cx));
             }

@@ -491,6 +491,11 @@ impl Chip {
         self.shared.signals.attention = true;
     }
 
+    /// Cycles that the core waits for a line of code.
+    pub(crate) fn code_wait(&self) -> u8 {
+        if self.parts.cmcc.caches_code() { 0 } else { self.parts.nvmctrl.wait_states(self.shared.clocks.cpu) }
+    }
+
     /// When the chip next needs [`advance`](Self::advance), the Ethernet cable included.
     pub(crate) fn next_event(&mut self) -> Instant {
         if self.parts.pm.asleep().is_some() { self.deadline } else { self.deadline.min(self.link_event()) }

@@ -146,7 +146,8 @@ impl Blocks {
         }
         let first = self.steps.len();
         let within = |pc: u32| pc.wrapping_sub(self.start) < self.len;
-        let size = translate::translate(bus, pc, self.wait, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
+        let size =
+            translate::translate(bus, pc, self.wait, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
         let block = Block {
             pc,
             first: first as u32,

@@ -39,7 +39,8 @@ pub(super) fn translate<B: Bus>(
     stops: impl Fn(u32) -> bool,
 ) -> Option<Size> {
     let first = steps.len();
-    let mut block = Builder { pc, at: pc, wait, first, steps, count: 0, cycles: 0, loaded: timing::NOTHING, guard: None };
+    let mut block =
+        Builder { pc, at: pc, wait, first, steps, count: 0, cycles: 0, loaded: timing::NOTHING, guard: None };
     let mut size = Size { reach: 0, bytes: 0, starts: 0 };
     let mut divisions = 0;
     loop {

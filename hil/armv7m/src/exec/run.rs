@@ -1,11 +1,11 @@
 //! The fast loop: blocks from one branch to the next.
 
 use super::{cold, hot};
-use crate::{Bus, timing};
 use crate::block::{Blocks, Code, Exit, Step, with_codes};
 use crate::decode::advance_it;
 use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
+use crate::{Bus, timing};
 
 /// Why the loop was left. Core state is that before the next instruction, except where it says otherwise; `block` and
 /// `at` name the step.

@@ -258,7 +258,7 @@ impl Rig {
     }
 
     /// Gathers what every part has to tell, in order of time.
-    fn collect(&mut self) {
+    pub fn collect(&mut self) {
         let from = self.observations.len();
         let now = self.now();
         let events = self.board().take_events();

@@ -68,16 +68,7 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
         });
     }
     let started = WallInstant::now();
-    let bootloader = options.workspace.bootloader()?;
-    let old = options.workspace.firmware(OLD)?;
-    let new = options.workspace.firmware(NEW)?;
-    let images = Images { old: signed(&old.flat()?, OLD)?, new: signed(&new.flat()?, NEW)? };
-    let programs = Programs {
-        bootloader_image: bootloader.flat()?,
-        bootloader: bootloader.elf,
-        firmware: vec![(OLD.to_owned(), old.elf), (NEW.to_owned(), new.elf)],
-        slot_image: images.old.clone(),
-    };
+    let (programs, images) = programs(&options.workspace)?;
     let mut coverage = match options.coverage {
         Some(_) => Some(recorder(&programs)?),
         None => None,
@@ -103,6 +94,21 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
         scenarios,
         wall: Wall::new(started.elapsed(), instructions),
     })
+}
+
+/// Builds what scenarios put onto the board.
+pub fn programs(workspace: &Workspace) -> Result<(Programs, Images), Error> {
+    let bootloader = workspace.bootloader()?;
+    let old = workspace.firmware(OLD)?;
+    let new = workspace.firmware(NEW)?;
+    let images = Images { old: signed(&old.flat()?, OLD)?, new: signed(&new.flat()?, NEW)? };
+    let programs = Programs {
+        bootloader_image: bootloader.flat()?,
+        bootloader: bootloader.elf,
+        firmware: vec![(OLD.to_owned(), old.elf), (NEW.to_owned(), new.elf)],
+        slot_image: images.old.clone(),
+    };
+    Ok((programs, images))
 }
 
 /// The firmware as an image for the slot, signed with the test key.

@@ -542,3 +542,30 @@ fn a_glitch_strikes_at_its_instruction() {
     assert_eq!(run(&[]), (2, 0));
     assert_eq!(run(&[skip]), (1, 1));
 }
+
+/// Nine NOPs and `b .-18`: twenty bytes from 0x400, and so two lines of flash.
+fn turns_in_a_millisecond(prepare: impl Fn(&mut Board)) -> u64 {
+    let mut code = [0xBF00; 10];
+    code[9] = 0xE7F5;
+    let mut board = with_code(&code, &[], true);
+    prepare(&mut board);
+    let before = (board.instructions(), board.cycles());
+    let end = board.now() + Duration::from_millis(1);
+    board.run_until(end);
+    assert!((board.cycles() - before.1).abs_diff(48_000) < 20);
+    (board.instructions() - before.0) / 10
+}
+
+#[test]
+fn wait_states_count_for_each_line_of_code_until_the_cache_is_on() {
+    // Eleven cycles a turn, and at 48 MHz one wait state for each of two lines.
+    assert!(turns_in_a_millisecond(|_| {}).abs_diff(48_000 / 13) < 2);
+    // CTRLA: no AUTOWS, RWS 5.
+    let slow = |board: &mut Board| board.debug_write(0x4100_4000, Size::Half, 0x0500).expect("NVMCTRL");
+    assert!(turns_in_a_millisecond(slow).abs_diff(48_000 / 21) < 2);
+    let cached = |board: &mut Board| {
+        slow(board);
+        set(board, 0x4100_6008, 1);
+    };
+    assert!(turns_in_a_millisecond(cached).abs_diff(48_000 / 11) < 2);
+}

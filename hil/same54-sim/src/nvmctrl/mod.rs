@@ -8,8 +8,11 @@
 //! unless they suspend it. Assumed: programming a 64-bit word twice without an erase ANDs data and code (and is reported
 //! as a violation); a word with a double error reads as its cells are, without a bus error; a suspension delays read and
 //! operation by 20 us each, so that STATUS.SUSP is over before anybody reads it, and the core's own fetches suspend an
-//! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; power reduction mode ends with the next command or buffer write unless
-//! CTRLA.PRM is MANUAL. Wait states and cache bits of CTRLA are stored.
+//! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; power reduction mode
+//! ends with the next command or buffer write unless CTRLA.PRM is MANUAL. Wait states delay the fetch of each 16-byte line
+//! of code and of literals, not data; CACHEDIS0 and CACHEDIS1 are stored. Assumed: nothing is fetched ahead, so that code
+//! out of flash without CMCC is too slow, by an estimated quarter at most; with AUTOWS, the wait states that the chip needs
+//! above 2.7 V at the core's clock (from memory of 54.11's table: 24, 51, 77, 101, 119 MHz for 0 to 4, 5 beyond).
 
 mod array;
 mod commands;
@@ -160,6 +163,17 @@ impl Nvmctrl {
     /// When the operation in flight, if any, completes.
     pub(crate) fn busy_until(&self) -> Option<Instant> {
         self.operation.as_ref().map(|operation| operation.done_at)
+    }
+
+    /// Wait states of a read while the core runs at `cpu_hz` (25.8.1: CTRLA.RWS, CTRLA.AUTOWS).
+    pub(crate) fn wait_states(&self, cpu_hz: u32) -> u8 {
+        const AUTOWS: u32 = 1 << 2;
+        /// Highest core clocks for 0, 1, 2, 3 and 4 wait states.
+        const LIMITS: [u32; 5] = [24_000_000, 51_000_000, 77_000_000, 101_000_000, 119_000_000];
+        if self.ctrla & AUTOWS == 0 {
+            return (self.ctrla >> 8 & 15) as u8;
+        }
+        LIMITS.iter().filter(|limit| cpu_hz > **limit).count() as u8
     }
 
     /// A write to the flash address space: loads the page buffer. The bus has waited for the operation in flight.
