@@ -14,8 +14,8 @@ What each block of the virtual SAM E54 Xplained Pro models, what it only stores,
 no document says it. *Modelled* means behaviour, after the SAM D5x/E5x datasheet and the register definitions of the
 `atsame54p` crate. An access to a register that is absent is recorded and shown in the report of the run.
 
-Not one of these models has been compared with silicon yet. Times in the core: one cycle for most instructions, fixed costs
-for loads, branches, divisions and floating point; no flash wait states, no cache.
+Not one of these models has been compared with silicon yet. Times in the core follow the Cortex-M4's tables, with the wait
+states of the flash; the error of DWT CYCCNT is estimated (`hil/armv7m/README.md`).
 
 This page is generated from the sources (`UPDATE=1 cargo test -p same54-sim --test fidelity`).
 ";

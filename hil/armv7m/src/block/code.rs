@@ -4,7 +4,7 @@ use crate::op::Kind;
 
 /// Calls a macro with the lists of kinds that the run loop executes in line, by how they are executed, and with the
 /// sequences that it executes in one go: a name, and how each step is executed. The sequences are those that save most
-/// in the kernels of `bench-guest` and in this project's firmware.
+/// in the kernels of `bench-guest`.
 macro_rules! with_codes {
     ($callback:ident) => {
         $callback! {
