@@ -8,7 +8,7 @@ use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::chip::Chip;
 use crate::map::Id;
-use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
+use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK, RAM_BASE};
 use crate::nor::NorCells;
 use crate::nvmctrl::{BLOCK, NvmPulses};
 use crate::peripheral::Unmodelled;
@@ -480,6 +480,14 @@ impl Board {
         self.chip.shared.memory.upset(addr, bits);
         if addr < FLASH_SIZE {
             self.cpu.invalidate_code(addr..addr + 8);
+        }
+    }
+
+    /// Flips `bits` of the byte of RAM at `addr`, as a particle would: its error correction code, if the fuse ECCDIS lets
+    /// RAM have codes, stays, and RAMECC finds the error when the byte is read. Elsewhere than in RAM nothing happens.
+    pub fn upset_ram(&mut self, addr: u32, bits: u8) {
+        if let Some(offset) = addr.checked_sub(RAM_BASE) {
+            self.chip.shared.memory.upset_ram(offset, bits);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::map::{Id, NO_BIT, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, FLASH_SIZE, RAM_BASE, RAM_SIZE, USER_PAGE_BASE};
 use crate::peripheral::Write;
 use crate::pukcc::{self, Pukcc};
+use crate::ram_upsets::Found;
 
 /// Serial memory window of the QSPI.
 const QSPI_BASE: u32 = 0x0400_0000;
@@ -32,7 +33,7 @@ impl Bus for Chip {
 
     #[inline(always)]
     fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
-        let offset = addr.wrapping_sub(RAM_BASE);
+        let offset = addr.wrapping_sub(self.shared.memory.ram_window());
         if offset <= RAM_SIZE - 4 {
             return Some(load(&self.shared.memory.ram, offset, size));
         }
@@ -44,7 +45,7 @@ impl Bus for Chip {
 
     #[inline(always)]
     fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
-        let offset = addr.wrapping_sub(RAM_BASE);
+        let offset = addr.wrapping_sub(self.shared.memory.ram_window());
         let plain = offset <= RAM_SIZE - 4;
         if plain {
             store(&mut self.shared.memory.ram, offset, size, value);
@@ -55,7 +56,8 @@ impl Bus for Chip {
     #[inline]
     fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
         let memory = &self.shared.memory;
-        let value = match memory.slice(addr, 2).filter(|_| addr >= FLASH_SIZE || memory.weak.is_empty()) {
+        let plain = if addr < FLASH_SIZE { memory.weak.is_empty() } else { !memory.has_ram_upsets() };
+        let value = match memory.slice(addr, 2).filter(|_| plain) {
             Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
             None => self.read_slow(addr, Size::Half, self.cycle)? as u16,
         };
@@ -123,7 +125,8 @@ impl Chip {
             }
             RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
                 let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
-                Ok(little_endian(source))
+                let value = little_endian(source);
+                Ok(if self.shared.memory.has_ram_upsets() { self.correct(addr, size, value) } else { value })
             }
             PUKCC_ROM..0x0201_0000 => {
                 self.with(Id::Pukcc, |_, cx| Pukcc::report_rom(addr, cx));
@@ -214,6 +217,28 @@ impl Chip {
             }
             _ => Err(BusFault),
         }
+    }
+
+    /// What RAM's error correction makes of `value`, read at `addr` (26.6.1).
+    fn correct(&mut self, addr: u32, size: Size, value: u32) -> u32 {
+        let memory = &self.shared.memory;
+        let Some(offset) = addr.checked_sub(RAM_BASE).filter(|offset| *offset < RAM_SIZE) else { return value };
+        let (corrects, logs) = self.parts.ramecc.treats(self.shared.signals.debugger);
+        if !memory.corrects_ram() {
+            return value;
+        }
+        let mut value = value;
+        for (at, found) in memory.ram_errors(offset..offset + size as u32) {
+            if let Found::Single(wrong) = found
+                && corrects
+            {
+                value ^= u32::from(wrong) << (8 * (at - offset));
+            }
+            if logs {
+                self.with(Id::Ramecc, |parts, _| parts.ramecc.found(at, found));
+            }
+        }
+        value
     }
 
     /// The flash is programming or erasing and the bus waits for it: time passes, events on the way are late.

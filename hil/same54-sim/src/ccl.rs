@@ -2,8 +2,7 @@
 //!
 //! Fidelity: the truth tables of the four LUTs with masked, feedback, linked and event inputs, edge selection and output
 //! events are modelled, without delay. Filters, synchronisers and sequential logic (SEQCTRL) are stored only; inputs from
-//! pins, AC, TC, TCC and SERCOM are low, and outputs
-//! reach the pins.
+//! pins, AC, TC, TCC and SERCOM are low, and outputs reach the pins.
 
 use armv7m::Size;
 

@@ -29,6 +29,7 @@ mod pm;
 mod port;
 mod pukcc;
 mod qspi;
+mod ram_upsets;
 mod ramecc;
 mod registers;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Fidelity: sizes, addresses and the AHB view are modelled (SAM D5x/E5x datasheet, 9 "Memories"). Wait states and bus
 //! matrix contention are not. RAM contents at power-on are pseudo-random, from the seed (assumed: the datasheet only
 //! calls them undefined), or what has not decayed of the old ones, if the board is told so. Bus masters other than the
-//! core read flash cells as they are, without error correction. The software calibration area reads as a fixed, plausible
+//! core read flash cells as they are, without error correction, and so do those other than core and DMAC with RAM. The software calibration area reads as a fixed, plausible
 //! pattern; the serial number comes from the seed.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use sim_base::Rng;
 
 use crate::nvmctrl::BLOCK;
 use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
+use crate::ram_upsets::{Found, RamUpsets};
 
 /// Internal flash, bytes.
 pub(crate) const FLASH_SIZE: u32 = 0x10_0000;
@@ -31,6 +32,9 @@ pub(crate) const BANK_SIZE: u32 = FLASH_SIZE / 2;
 pub(crate) const USER_PAGE_BASE: u32 = 0x0080_4000;
 /// User page, bytes.
 pub(crate) const USER_PAGE_SIZE: u32 = 512;
+/// [`Memory::ram_window`] while all of RAM needs a closer look: a corner of the vendor's system space where the chip has
+/// nothing, and where no program goes but by mistake.
+const NO_WINDOW: u32 = 0xF000_0000;
 /// [`Memory::busy_bank`] while no bank is busy.
 pub(crate) const NO_BANK: u32 = u32::MAX;
 /// Granularity in which [`Memory::restore_from`] looks for changes.
@@ -49,6 +53,9 @@ const USER_PAGE_DEFAULT: [u32; 4] = [0xFE9A_9239, 0xAEEC_FF80, 0xFFFF_FFFF, 0xFF
 #[derive(Clone)]
 pub(crate) struct Memory {
     pub(crate) ram: Box<[u8; RAM_SIZE as usize]>,
+    /// First byte of RAM as far as it reads as its array and is written without further ado.
+    ram_window: u32,
+    ram_upsets: RamUpsets,
     pub(crate) flash: Box<[u8; FLASH_SIZE as usize]>,
     pub(crate) backup: Box<[u8]>,
     pub(crate) user_page: Box<[u8]>,
@@ -86,6 +93,8 @@ impl Memory {
         }
         Self {
             ram: filled(0),
+            ram_window: RAM_BASE,
+            ram_upsets: RamUpsets::default(),
             flash: filled(0xFF),
             backup: vec![0; BACKUP_SIZE as usize].into(),
             user_page: user_page.into(),
@@ -109,6 +118,8 @@ impl Memory {
         // Named one by one, so that a new field is not forgotten here.
         let Self {
             ram,
+            ram_window,
+            ram_upsets,
             flash,
             backup,
             user_page,
@@ -139,6 +150,8 @@ impl Memory {
             }
         }
         self.ram.copy_from_slice(&ram[..]);
+        self.ram_window = *ram_window;
+        self.ram_upsets.clone_from(ram_upsets);
         self.backup.copy_from_slice(backup);
         self.user_page.copy_from_slice(user_page);
         self.a_first = *a_first;
@@ -159,6 +172,7 @@ impl Memory {
     /// RAM as it is when the supply comes up: undefined, here pseudo-random.
     pub(crate) fn scramble_ram(&mut self, rng: &mut Rng) {
         rng.fill(&mut self.ram[..]);
+        self.ram_written(0..RAM_SIZE);
     }
 
     /// Backup RAM without supply.
@@ -176,6 +190,50 @@ impl Memory {
                 }
             }
         }
+        self.ram_written(0..RAM_SIZE);
+    }
+
+    /// See [`NO_WINDOW`].
+    #[inline]
+    pub(crate) fn ram_window(&self) -> u32 {
+        self.ram_window
+    }
+
+    /// Whether some byte of RAM does not fit its error correction code.
+    pub(crate) fn has_ram_upsets(&self) -> bool {
+        !self.ram_upsets.is_empty()
+    }
+
+    /// Whether RAM has error correction: fuse RAM.ECCDIS, bit 39 of the user page.
+    pub(crate) fn corrects_ram(&self) -> bool {
+        self.user_word(1) >> 7 & 1 == 0
+    }
+
+    /// Flips bits of the byte at `offset` in RAM, as a particle would: its code stays.
+    pub(crate) fn upset_ram(&mut self, offset: u32, bits: u8) {
+        let Some(byte) = self.ram.get_mut(offset as usize) else { return };
+        *byte ^= bits;
+        if self.corrects_ram() {
+            self.ram_upsets.flip(offset, bits);
+            self.find_ram_window();
+        }
+    }
+
+    /// What the error correction finds in these bytes of RAM, by offset.
+    pub(crate) fn ram_errors(&self, bytes: Range<u32>) -> Vec<(u32, Found)> {
+        self.ram_upsets.found(bytes)
+    }
+
+    /// Bytes of RAM get new codes.
+    pub(crate) fn ram_written(&mut self, bytes: Range<u32>) {
+        if self.has_ram_upsets() {
+            self.ram_upsets.written(bytes);
+            self.find_ram_window();
+        }
+    }
+
+    fn find_ram_window(&mut self) {
+        self.ram_window = if self.has_ram_upsets() { NO_WINDOW } else { RAM_BASE };
     }
 
     /// Whether flash at `addr` reads as its array, without further ado.
@@ -332,6 +390,10 @@ impl Memory {
 
     /// `len` bytes of RAM or backup RAM at `addr`, to be written.
     pub(crate) fn ram_slice_mut(&mut self, addr: u32, len: usize) -> Option<&mut [u8]> {
+        if (RAM_BASE..RAM_BASE + RAM_SIZE).contains(&addr) {
+            let offset = addr - RAM_BASE;
+            self.ram_written(offset..offset.saturating_add(len as u32));
+        }
         let (array, offset): (&mut [u8], u32) = match addr {
             RAM_BASE..0x2004_0000 => (&mut self.ram[..], addr - RAM_BASE),
             BACKUP_BASE..0x4700_2000 => (&mut self.backup, addr - BACKUP_BASE),

@@ -3,9 +3,9 @@
 //! Fidelity: direction, output, input with pull and external drive, pin configuration, multiplexing, WRCONFIG, the four
 //! event actions of each group and I/O retention are modelled. A pin that a peripheral has (function B and up) shows
 //! what that peripheral drives, and not OUT: TC, TCC, GCLK, AC and CCL outputs and a USART's idle transmitter, worked out
-//! when somebody looks. An event that drives a pin (EVACT = OUT) leaves it
-//! low, since events are pulses here. Drive strength and sampling mode are stored only: every read sees the pin as it
-//! is.
+//! when somebody looks. Such a pin is no input of the EIC, whose function A it has not. An event that drives a pin
+//! (EVACT = OUT) leaves it low, since events are pulses here. Drive strength and sampling mode are stored only: every
+//! read sees the pin as it is.
 
 use armv7m::Size;
 

@@ -14,6 +14,9 @@ use crate::peripheral::Edge;
 /// Events at one instant after which those that are left are dropped.
 const MOST_EVENTS: usize = 256;
 
+/// The core's own peripherals and what is above.
+const CORE: u32 = 0xE000_0000;
+
 /// State of the connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Routes {
@@ -175,6 +178,10 @@ impl Chip {
     fn beat(&mut self, from: u32, to: u32, size: Size, read_only: bool) -> Result<u32, BusFault> {
         // 22.10.3 and 22.10.4: addresses are those of beats.
         let low = !(size as u32 - 1);
+        // The core's own peripherals are not on the bus matrix.
+        if from >= CORE || to >= CORE && !read_only {
+            return Err(BusFault);
+        }
         let cycle = self.cycle;
         let value = self.read(from & low, size, cycle)?;
         // What a register says of itself is for the core alone.

@@ -3,6 +3,7 @@
 use crate::chip::Chip;
 use crate::event::ResetCause;
 use crate::map::{Id, SLOTS};
+use crate::memory::RAM_SIZE;
 use crate::pm::Sleep;
 
 /// Blocks of the backup domain.
@@ -61,6 +62,7 @@ impl Chip {
     fn lose_memory(&mut self, ram: u32, backup: u32) {
         let memory = &mut self.shared.memory;
         self.rng.fill(&mut memory.ram[ram as usize..]);
+        memory.ram_written(ram..RAM_SIZE);
         self.rng.fill(&mut memory.backup[backup as usize..]);
     }
 }

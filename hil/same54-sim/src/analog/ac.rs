@@ -3,8 +3,8 @@
 //! Fidelity: both comparators, continuous and single-shot, with the four pins, ground, the VDD scaler, the bandgap (1 V,
 //! assumed) and DAC0 as inputs, swap, interrupt selection, the window, start events and events out are modelled. They
 //! compare at once, without hysteresis, filter or start-up time (assumed). A pin that is not multiplexed to function B
-//! is not connected (reported once). Stored only: speed, hysteresis, filter, calibration. Outputs reach the pins; ASYNC and SYNC
-//! are the same.
+//! is not connected (reported once). Outputs reach the pins; ASYNC and SYNC are the same. Stored only: speed,
+//! hysteresis, filter, calibration.
 
 use armv7m::Size;
 

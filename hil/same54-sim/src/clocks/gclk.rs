@@ -2,8 +2,8 @@
 //!
 //! Fidelity: generators, dividers (DIV and DIVSEL), channels and their write lock are modelled. A generator whose new
 //! source is not ready goes on with the old one and shows it in SYNCBUSY (14.6.2.6); other synchronisation is instant
-//! (assumed: really a few cycles of the slower clock). Outputs to pins follow OE,
-//! OOV, IDC and, in standby, RUNSTDBY, which else is stored only. Clocks from pins (GCLK_IO as source) stand still.
+//! (assumed: really a few cycles of the slower clock). Outputs to pins follow OE, OOV, IDC and, in
+//! standby, RUNSTDBY, which else is stored only; their phase is assumed. Clocks from pins (GCLK_IO as source) stand still.
 
 use armv7m::Size;
 use sim_base::Instant;
