@@ -1,5 +1,6 @@
 use armv7m::Size;
 
+use crate::pm::Sleep;
 use crate::rig::Bench;
 use crate::{Board, BoardConfig, Waveform};
 
@@ -45,7 +46,7 @@ fn a_pwm_shows_at_the_pin_that_has_it() {
 }
 
 #[test]
-fn a_tc_and_its_32_bit_slave() {
+fn a_match_pwm_shows_at_the_pin_that_has_it() {
     let mut bench = Bench::new();
     // TC2 WO[1] is function E of PA13; MPWM with a period of 96 clocks.
     const TC2: u32 = 0x4101_A000;
@@ -60,6 +61,26 @@ fn a_tc_and_its_32_bit_slave() {
     assert!(!level(&mut bench, 0, 13));
     bench.run(1_250);
     assert!(level(&mut bench, 0, 13));
+}
+
+#[test]
+fn a_waveform_stands_still_in_standby_and_its_pin_holds_in_hibernate() {
+    let mut bench = Bench::new();
+    start_tcc0(&mut bench);
+    mux(&mut bench, 2, 18, 5);
+    bench.run(1_000);
+    bench.chip.fall_asleep(Sleep::Standby);
+    bench.run(6_000);
+    assert!(level(&mut bench, 2, 18), "it would be low by now");
+    bench.chip.wake_up();
+    bench.run(2_000);
+    assert!(!level(&mut bench, 2, 18));
+    bench.run(7_000);
+    assert!(level(&mut bench, 2, 18));
+    bench.chip.fall_asleep(Sleep::Hibernate);
+    bench.run(6_000);
+    let now = bench.chip.now();
+    assert_eq!((bench.chip.driven(2, 18, now), bench.chip.waveform(2, 18, now)), (Some(true), None));
 }
 
 #[test]
