@@ -9,6 +9,7 @@ use crate::{EventKind, ResetCause};
 mod ethernet;
 mod faults;
 mod power;
+mod ram_upsets;
 mod snapshot;
 
 mod sleep;
