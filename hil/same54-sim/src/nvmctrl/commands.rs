@@ -49,14 +49,14 @@ impl Nvmctrl {
             command::WP if addr < FLASH_SIZE => self.write_array(addr & !(PAGE - 1), PAGE, cx),
             command::WQW if addr < FLASH_SIZE || user => self.write_array(addr & !15, 16, cx),
             // Supported commands per address space (table 25-5).
-            command::EB | command::WP if user => self.intflag |= flag::PROGE,
-            command::EP if addr < FLASH_SIZE => self.intflag |= flag::PROGE,
-            command::EB | command::EP | command::WP | command::WQW => self.intflag |= flag::ADDRE,
+            command::EB | command::WP if user => self.refuse(flag::PROGE),
+            command::EP if addr < FLASH_SIZE => self.refuse(flag::PROGE),
+            command::EB | command::EP | command::WP | command::WQW => self.refuse(flag::ADDRE),
             command::SWRST => {
                 self.restart(cx);
                 self.intflag |= flag::DONE;
             }
-            command::LR | command::UR if addr >= FLASH_SIZE => self.intflag |= flag::ADDRE,
+            command::LR | command::UR if addr >= FLASH_SIZE => self.refuse(flag::ADDRE),
             command::LR => self.finish_at_once(|nvm| nvm.runlock &= !(1 << (addr / REGION))),
             command::UR => self.finish_at_once(|nvm| nvm.runlock |= 1 << (addr / REGION)),
             command::SPRM => self.finish_at_once(|nvm| nvm.power_reduced = true),
@@ -86,7 +86,7 @@ impl Nvmctrl {
             }
             command::LSEER | command::USEER => self.finish_at_once(|nvm| nvm.smart.rlock = command == command::LSEER),
             _ => {
-                self.intflag |= flag::PROGE;
+                self.refuse(flag::PROGE);
                 cx.violation(format!("NVMCTRL command {command:#04x} is not defined"));
             }
         }
@@ -97,15 +97,21 @@ impl Nvmctrl {
         self.intflag |= flag::DONE;
     }
 
+    /// A command ends at once with `error`. Assumed: DONE comes with it, no document tells. Drivers that are used with
+    /// the silicon wait for DONE and look for errors then.
+    pub(super) fn refuse(&mut self, error: u32) {
+        self.intflag |= error | flag::DONE;
+    }
+
     /// Reports an error unless the array at `addr` may be changed.
     fn check_unlocked(&mut self, addr: u32, memory: &Memory) -> bool {
         if memory.is_reserved(addr) {
-            self.intflag |= flag::ADDRE;
+            self.refuse(flag::ADDRE);
             return false;
         }
         let locked = addr < self.boot_section() || self.runlock >> (addr / REGION) & 1 == 0;
         if locked {
-            self.intflag |= flag::LOCKE;
+            self.refuse(flag::LOCKE);
         }
         !locked
     }
@@ -114,11 +120,11 @@ impl Nvmctrl {
     pub(super) fn write_array(&mut self, addr: u32, len: u32, cx: &mut Context<'_>) {
         let user = is_user_page(addr);
         if user && len != 16 {
-            self.intflag |= flag::PROGE;
+            self.refuse(flag::PROGE);
             return;
         }
         if !user && addr >= FLASH_SIZE {
-            self.intflag |= flag::ADDRE;
+            self.refuse(flag::ADDRE);
             return;
         }
         if !user && !self.check_unlocked(addr, cx.memory) {

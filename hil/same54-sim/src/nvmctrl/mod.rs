@@ -8,11 +8,12 @@
 //! unless they suspend it. Assumed: programming a 64-bit word twice without an erase ANDs data and code (and is reported
 //! as a violation); a word with a double error reads as its cells are, without a bus error; a suspension delays read and
 //! operation by 20 us each, so that STATUS.SUSP is over before anybody reads it, and the core's own fetches suspend an
-//! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; power reduction mode
-//! ends with the next command or buffer write unless CTRLA.PRM is MANUAL. Wait states delay the fetch of each 16-byte line
-//! of code and of literals, not data; CACHEDIS0 and CACHEDIS1 are stored. Assumed: nothing is fetched ahead, so that code
-//! out of flash without CMCC is too slow, by an estimated quarter at most; with AUTOWS, the wait states that the chip needs
-//! above 2.7 V at the core's clock (from memory of 54.11's table: 24, 51, 77, 101, 119 MHz for 0 to 4, 5 beyond).
+//! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; DONE comes with the
+//! error of a refused command; power reduction mode ends with the next command or buffer write unless CTRLA.PRM is
+//! MANUAL. Wait states delay the fetch of each 16-byte line of code and of literals, not data; CACHEDIS0 and CACHEDIS1 are
+//! stored. Assumed: nothing is fetched ahead, so that code out of flash without CMCC is too slow, by an estimated
+//! quarter at most; with AUTOWS, the wait states that the chip needs above 2.7 V at the core's clock (from memory of
+//! 54.11's table: 24, 51, 77, 101, 119 MHz for 0 to 4, 5 beyond).
 
 mod array;
 mod commands;

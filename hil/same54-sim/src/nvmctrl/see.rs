@@ -226,7 +226,7 @@ impl Nvmctrl {
     /// Moves the valid pages to the other sector, after what is under way. Data in the page buffer are lost (25.6.8.7).
     pub(super) fn request_reallocation(&mut self, flags: u32, cx: &mut Context<'_>) {
         if self.smart.blocks == 0 {
-            self.intflag |= flag::PROGE;
+            self.refuse(flag::PROGE);
             return;
         }
         self.smart.buffer = None;

@@ -68,6 +68,8 @@ pub(super) struct I2cHost {
     outgoing: Vec<u8>,
     /// Bytes left of ADDR.LEN.
     left: u32,
+    /// A byte has come in whose acknowledge is still to be sent: SCL is held low.
+    unanswered: bool,
     /// The device that has acknowledged its address, in `wires`.
     target: Option<(usize, usize)>,
     wires: Vec<Wires>,
@@ -88,6 +90,7 @@ impl I2cHost {
             filled: 0,
             outgoing: Vec::new(),
             left: 0,
+            unanswered: false,
             target: None,
             wires: Vec::new(),
         }
@@ -202,6 +205,7 @@ impl I2cHost {
             wait = at.since(cx.now);
         }
         self.bus = Bus::Owner;
+        self.unanswered = false;
         self.left = regs.addr >> 16 & 0xFF;
         self.filled = 0;
         self.outgoing.clear();
@@ -216,9 +220,11 @@ impl I2cHost {
 
     pub(super) fn read_data(&mut self, regs: &mut Regs, cx: &mut Context<'_>) -> u32 {
         let data = self.data;
-        // 36.6.2.4.6: with smart mode, reading answers the byte and fetches the next. With ADDR.LEN it goes on alike.
+        // 36.10.2, SMEN: reading answers the byte, and ACK fetches the next. With ADDR.LEN it goes on alike. SB does not
+        // matter: software may have cleared it, which leaves the transaction where it is (36.10.6).
         let counted = regs.addr & LENEN != 0;
-        if regs.is_enabled() && regs.intflag & SB != 0 && Self::is_read(regs) && (Self::is_smart(regs) || counted) {
+        if self.unanswered && (Self::is_smart(regs) || counted) {
+            self.unanswered = false;
             regs.intflag &= !SB;
             self.filled = 0;
             self.data = 0;
@@ -269,6 +275,7 @@ impl I2cHost {
             return;
         }
         regs.intflag &= !(MB | SB);
+        self.unanswered = false;
         regs.synchronise(SYNC_SYSOP, cx);
         match command {
             1 => self.start(regs, cx),
@@ -405,6 +412,7 @@ impl I2cHost {
             return;
         }
         regs.intflag |= SB;
+        self.unanswered = true;
         if last {
             self.plan(Step::Stop, 3, regs, cx);
         }

@@ -16,6 +16,8 @@ pub(super) const SYNC_CTRLB: u32 = 1 << 2;
 /// SYSOP of the I2C host lies where CTRLB is elsewhere.
 pub(super) const SYNC_SYSOP: u32 = 1 << 2;
 pub(super) const SYNC_LENGTH: u32 = 1 << 4;
+/// A write of what is enable-protected in CTRLB. Some drivers do so with every transfer.
+const REPORTED_CTRLB: u8 = 1 << 7;
 /// Periods of the core clock that a synchronisation takes (assumed).
 const SYNC_PERIODS: u64 = 5;
 
@@ -103,7 +105,7 @@ pub(super) struct Regs {
     pub(super) dbgctrl: u32,
     /// Pins behind the pads.
     pub(super) pads: [Option<Pin>; 4],
-    /// Pads whose missing pin has been reported.
+    /// What has been reported already: the pads without a pin, and [`REPORTED_CTRLB`].
     reported: u8,
     sync: u32,
     sync_until: Instant,
@@ -237,7 +239,10 @@ impl Regs {
         let value = w.onto_masked(self.ctrlb, masks.ctrlb);
         let protected = (value ^ self.ctrlb) & !masks.ctrlb_live;
         if self.is_enabled() && protected != 0 {
-            cx.violation(format!("SERCOM{}.CTRLB is enable-protected: bits {protected:#x} dropped", self.n));
+            if self.reported & REPORTED_CTRLB == 0 {
+                self.reported |= REPORTED_CTRLB;
+                cx.violation(format!("SERCOM{}.CTRLB is enable-protected: bits {protected:#x} dropped", self.n));
+            }
             self.ctrlb ^= (value ^ self.ctrlb) & masks.ctrlb_live;
         } else {
             self.ctrlb = value;

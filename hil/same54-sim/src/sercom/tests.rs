@@ -291,6 +291,44 @@ fn an_address_right_after_a_stop_does_not_swallow_it() {
 }
 
 #[test]
+fn smart_mode_goes_on_with_a_read_of_data_even_if_software_has_cleared_sb() {
+    // 36.10.2, SMEN, and 36.10.6, SB.
+    let mut bench = i2c(0, 1 << 8);
+    bench.set(SERCOM7 + 0x24, 0x5E << 1);
+    wait(&mut bench, MB);
+    bench.set(SERCOM7 + 0x28, 0x9A);
+    wait(&mut bench, MB);
+    bench.set(SERCOM7 + 0x24, 0x5E << 1 | 1);
+    let mut address = Vec::new();
+    for n in 0..3 {
+        wait(&mut bench, SB);
+        bench.set_byte(SERCOM7 + 0x18, SB);
+        bench.run(100_000);
+        assert_eq!(bench.byte(SERCOM7 + 0x18) & SB, 0, "held");
+        if n == 2 {
+            // NACK and STOP, then the last byte: it asks for no other.
+            bench.set(SERCOM7 + 4, 1 << 18 | 3 << 16 | 1 << 8);
+        }
+        address.push(bench.word(SERCOM7 + 0x28));
+    }
+    bench.run(100_000);
+    assert_eq!(address, [0x04, 0x91, 0x62]);
+    assert_eq!((bench.byte(SERCOM7 + 0x18), bench.half(SERCOM7 + 0x1A) >> 4 & 3), (0, 1), "idle");
+    assert_eq!(bench.violations().len(), 0);
+}
+
+#[test]
+fn smen_is_enable_protected_which_is_said_once() {
+    // 36.10.2: ACKACT and CMD alone are not.
+    let mut bench = i2c(0, 0);
+    for _ in 0..3 {
+        bench.set(SERCOM7 + 4, 1 << 18 | 1 << 8);
+        assert_eq!(bench.word(SERCOM7 + 4), 1 << 18);
+    }
+    assert_eq!(bench.violations(), ["SERCOM7.CTRLB is enable-protected: bits 0x100 dropped"]);
+}
+
+#[test]
 fn nobody_at_an_address_is_a_nack() {
     let mut bench = i2c(0, 0);
     bench.set_byte(SERCOM7 + 0x16, MB);

@@ -42,7 +42,7 @@ fn the_fuses_decide_the_size_and_hide_the_sectors() {
     assert_eq!(bench.nvm.ahb_read(0xF_C000, Size::Word, &mut bench.rig.cx(0)), None);
     assert!(bench.nvm.ahb_read(0xF_BFFC, Size::Word, &mut bench.rig.cx(0)).is_some());
     bench.command(0xF_E000, command::EB);
-    assert_eq!(bench.take_flags(), flag::ADDRE);
+    assert_eq!(bench.take_flags(), flag::ADDRE | flag::DONE);
     assert_eq!(Bench::new().see_read(0), None, "no blocks, no SmartEEPROM");
 }
 
