@@ -664,9 +664,10 @@ impl Chip {
         let sercom = channel::SERCOM_CORE.iter().zip(&self.parts.sercom).map(|(n, part)| (*n, part.runs_in_standby()));
         let tcc = [25, 25, 29, 29, 38].into_iter().zip(&self.parts.tcc).map(|(n, part)| (n, part.runs_in_standby()));
         let tc = channel::TC.iter().zip(&self.parts.tc).map(|(n, part)| (*n, part.runs_in_standby()));
+        let adc = channel::ADC.iter().zip(&self.parts.adc).map(|(n, part)| (*n, part.runs_in_standby()));
         let eic = (channel::EIC, self.parts.eic.runs_in_standby());
         let mut asked = [false; 48];
-        for (n, asks) in sercom.chain(tc).chain(tcc).chain([eic]) {
+        for (n, asks) in sercom.chain(tc).chain(tcc).chain(adc).chain([eic]) {
             asked[n] |= asks;
         }
         for (hz, _) in clocks.channel.iter_mut().zip(asked).skip(channel::DPLL1 + 1).filter(|(_, asked)| !asked) {

@@ -16,12 +16,17 @@ use armv7m::Size;
 use sim_base::Instant;
 
 use super::{Inputs, Pin, VDDANA};
+use crate::clocks::channel;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::port::Port;
 use crate::registers::Ledger;
 
 const ENABLE: u32 = 1 << 1;
+/// CTRLA.RUNSTDBY.
+const RUNSTDBY: u32 = 1 << 6;
+/// EVCTRL.STARTEI.
+const STARTEI: u32 = 1 << 1;
 const RESRDY: u32 = 1 << 0;
 const OVERRUN: u32 = 1 << 1;
 const WINMON: u32 = 1 << 2;
@@ -198,7 +203,7 @@ impl Adc {
 
     /// CLK_ADC periods of one sample, and their time.
     fn sample_time(&self, cx: &Context<'_>) -> Option<Duration> {
-        let hz = cx.clocks.channel[40 + self.n];
+        let hz = cx.clocks.channel[channel::ADC[self.n]];
         let sampctrl = self.setup[1] >> 24;
         let sampling = u64::from(sampctrl & 0x3F) + 1 + if sampctrl & 0x80 != 0 { 4 } else { 0 };
         let periods = (sampling + u64::from(self.bits())) << (1 + (self.ctrla >> 8 & 7));
@@ -263,7 +268,7 @@ impl Adc {
         if self.ctrlb() & FREERUN != 0 {
             self.start(at, cx);
         }
-        self.next_of_sequence(cx);
+        self.next_of_sequence();
     }
 
     /// CTRLB.WINMODE (45.6.2.12).
@@ -280,12 +285,9 @@ impl Adc {
     }
 
     /// 45.6.3.3: after a conversion of a sequence, or at its beginning, DMA brings the next settings.
-    fn next_of_sequence(&mut self, _cx: &mut Context<'_>) {
-        let stops = self.inputctrl() & DSEQSTOP != 0;
-        self.wanted = match self.first_word(0) {
-            word if self.dseqctrl & 0x1FF != 0 && !stops => word,
-            _ => None,
-        };
+    fn next_of_sequence(&mut self) {
+        let stops = self.inputctrl() & DSEQSTOP != 0 || self.ctrla & ENABLE == 0;
+        self.wanted = self.first_word(0).filter(|_| !stops);
     }
 
     fn first_word(&self, from: usize) -> Option<usize> {
@@ -311,7 +313,8 @@ impl Adc {
         let mask = mask.fold(0, |mask, (_, (_, lanes))| mask | lanes) & MASKS[word];
         self.setup[word] = self.setup[word] & !mask | value & mask;
         self.wanted = self.first_word(word + 1);
-        if self.wanted.is_none() && self.dseqctrl & AUTOSTART != 0 {
+        // With start events, AUTOSTART is ignored.
+        if self.wanted.is_none() && self.dseqctrl & AUTOSTART != 0 && self.evctrl & STARTEI == 0 {
             self.start(cx.now, cx);
         }
     }
@@ -361,7 +364,12 @@ impl Peripheral for Adc {
         match offset {
             0x00 if w.value & 1 != 0 => self.restart(),
             0x00 => {
-                self.ctrla = w.onto_masked(self.ctrla, 0x87FA);
+                let before = self.ctrla;
+                self.ctrla = w.onto_masked(before, 0x87FA);
+                if (before ^ self.ctrla) & ENABLE != 0 {
+                    // A sequence begins and ends with the ADC (45.6.3.3).
+                    self.next_of_sequence();
+                }
                 if self.ctrla & ENABLE == 0 {
                     self.busy_until = None;
                 } else if self.ctrlb() & FREERUN != 0 && self.busy_until.is_none() {
@@ -392,7 +400,7 @@ impl Peripheral for Adc {
             0x38 => {
                 self.dseqctrl = w.onto_masked(self.dseqctrl, 0x8000_01FF);
                 self.setup[0] &= !DSEQSTOP;
-                self.next_of_sequence(cx);
+                self.next_of_sequence();
             }
             0x48 => self.calib = w.onto_masked(self.calib, 0x777),
             0x2F | 0x30 | 0x3C | 0x40 | 0x44 => {}
@@ -416,6 +424,11 @@ impl Peripheral for Adc {
         }
     }
 
+    /// Table 45-6.
+    fn runs_in_standby(&self) -> bool {
+        self.ctrla & (ENABLE | RUNSTDBY) == ENABLE | RUNSTDBY
+    }
+
     fn irqs(&self) -> u64 {
         let pending = self.inten & self.intflag;
         u64::from(u32::from(pending & (OVERRUN | WINMON) != 0) | (pending & RESRDY) << 1)
@@ -428,7 +441,7 @@ impl Peripheral for Adc {
     fn event_in(&mut self, user: usize, cx: &mut Context<'_>) {
         self.advance(cx);
         match user - (55 + 2 * self.n) {
-            0 if self.evctrl & 2 != 0 => self.start(cx.now, cx),
+            0 if self.evctrl & STARTEI != 0 => self.start(cx.now, cx),
             1 if self.evctrl & 1 != 0 => {
                 self.busy_until = None;
                 if self.ctrlb() & FREERUN != 0 {
@@ -518,6 +531,65 @@ mod tests {
         bench.chip.set_analog((0, 2), 3_000_000);
         bench.run(1_000);
         assert!(bench.irq(118));
+    }
+
+    #[test]
+    fn dma_sequences_the_inputs_of_conversions_that_events_start() {
+        // 45.6.3.3: channel 0 brings INPUTCTRL (trigger 69), channel 1 takes the results (68); user 55 is START.
+        let mut bench = bench(&[]);
+        bench.set_half(ADC0, 0);
+        bench.set_byte(ADC0 + 2, 1 << 1);
+        bench.set(ADC0 + 0x38, AUTOSTART | 1);
+        bench.chip.set_analog((0, 2), 825_000);
+        bench.chip.set_analog((0, 3), 1_650_000);
+        for n in 0..4 {
+            bench.set(0x2000_0100 + 4 * n, 24 << 8 | n & 1);
+        }
+        bench.set(0x4100_A034, 0x2000_1000);
+        bench.set(0x4100_A038, 0x2000_2000);
+        let descriptors = [
+            (4 << 16 | 1 << 10 | 2 << 8 | 1, 0x2000_0110, ADC0 + 0x34),
+            (4 << 16 | 1 << 11 | 1 << 8 | 1, ADC0 + 0x40, 0x2000_0208),
+        ];
+        for (n, (head, from, to)) in (0..).zip(descriptors) {
+            for (m, word) in (0..).zip([head, from, to, 0]) {
+                bench.set(0x2000_1000 + 16 * n + 4 * m, word);
+            }
+        }
+        bench.set(0x2000_2000, 0);
+        bench.set_half(0x4100_A000, 0xF02);
+        bench.set(0x4100_A050, 2 << 20 | 68 << 8 | 2);
+        bench.set(0x4100_A040, 2 << 20 | 69 << 8 | 2);
+        bench.run(10_000);
+        assert_eq!(bench.word(0x2000_2000), 0, "no sequence while disabled");
+        assert_eq!(bench.word(ADC0 + 0x3C) >> 31, 0, "BUSY");
+        bench.set_half(ADC0, ENABLE);
+        // Channel 0 of EVSYS, asynchronous: software events.
+        bench.set(0x4100_E120 + 4 * 55, 1);
+        bench.set(0x4100_E020, 2 << 8);
+        for _ in 0..4 {
+            bench.run(10_000);
+            assert_eq!(bench.byte(ADC0 + 0x2F) & 1, 0, "waits for an event");
+            bench.set(0x4100_E004, 1);
+        }
+        bench.run(10_000);
+        let results: Vec<u32> = (0..4).map(|n| bench.half(0x2000_0200 + 2 * n)).collect();
+        assert_eq!(results, [1_024, 2_048, 1_024, 2_048]);
+        assert_eq!(bench.byte(0x4100_A04E) & bench.byte(0x4100_A05E) & 2, 2, "TCMPL");
+        assert_eq!(bench.violations().len(), 0);
+    }
+
+    #[test]
+    fn runstdby_asks_for_the_clock_in_standby() {
+        // Table 45-6.
+        for (ctrla, runs) in [(ENABLE, false), (RUNSTDBY, false), (ENABLE | RUNSTDBY, true), (0xC2, true)] {
+            let mut bench = bench(&[]);
+            bench.set_half(ADC0, ctrla);
+            bench.chip.fall_asleep(crate::pm::Sleep::Standby);
+            bench.run(1_000);
+            assert_eq!(bench.chip.shared.clocks.channel[40] != 0, runs, "{ctrla:#x}");
+            assert_eq!(bench.chip.shared.clocks.channel[41], 0);
+        }
     }
 
     #[test]

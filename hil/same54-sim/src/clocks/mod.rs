@@ -66,6 +66,8 @@ pub(crate) mod channel {
     pub(crate) const SERCOM_CORE: [usize; 8] = [7, 8, 23, 24, 34, 35, 36, 37];
     /// TC0 to TC7, in pairs.
     pub(crate) const TC: [usize; 8] = [9, 9, 26, 26, 30, 30, 39, 39];
+    /// ADC0 and ADC1.
+    pub(crate) const ADC: [usize; 2] = [40, 41];
 }
 
 /// Tells the oscillators who asks for them. A generator asks for its source while it is enabled, whoever uses it

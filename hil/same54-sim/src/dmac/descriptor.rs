@@ -4,6 +4,9 @@ use armv7m::{BusFault, Size};
 
 use crate::peripheral::Context;
 
+/// Address bits that count. Assumed: the vendor's drivers align descriptors to 64 bits, so the chip takes those.
+const ALIGNED: u32 = !7;
+
 /// A transfer descriptor: 16 bytes of RAM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Descriptor {
@@ -25,7 +28,7 @@ impl Descriptor {
     pub(super) fn fetch(addr: u32, cx: &Context<'_>) -> Result<Self, BusFault> {
         let mut words = [0; 4];
         for (n, word) in (0..).zip(&mut words) {
-            *word = cx.dma_read_word((addr & !15).wrapping_add(4 * n))?;
+            *word = cx.dma_read_word((addr & ALIGNED).wrapping_add(4 * n))?;
         }
         let [head, srcaddr, dstaddr, descaddr] = words;
         Ok(Self { btctrl: head as u16, btcnt: (head >> 16) as u16, srcaddr, dstaddr, descaddr })
@@ -34,7 +37,7 @@ impl Descriptor {
     pub(super) fn write_back(&self, addr: u32, cx: &mut Context<'_>) -> Result<(), BusFault> {
         let head = u32::from(self.btcnt) << 16 | u32::from(self.btctrl);
         for (n, word) in (0..).zip([head, self.srcaddr, self.dstaddr, self.descaddr]) {
-            cx.dma_write_word((addr & !15).wrapping_add(4 * n), word)?;
+            cx.dma_write_word((addr & ALIGNED).wrapping_add(4 * n), word)?;
         }
         Ok(())
     }
