@@ -7,8 +7,8 @@
 //! in core clocks: 5 for a descriptor's fetch, 4 for its write-back, 1 for an access to memory and 4 for one to a
 //! peripheral; the core is not slowed down. A burst happens at its end in one piece, as do up to 16 beats between
 //! memories; it writes back when its trigger action is done, when another channel takes over, and when it stops.
-//! Assumed: descriptors lie at 64-bit boundaries; TCMPL also rises at the end of a transaction without a block interrupt. THRESHOLD, QOS, RUNSTDBY and DBGRUN
-//! are stored only.
+//! Assumed: descriptors lie at 64-bit boundaries; TCMPL also rises at the end of a transaction without a block
+//! interrupt. THRESHOLD, QOS, RUNSTDBY and DBGRUN are stored only.
 
 mod channel;
 mod crc;
