@@ -303,6 +303,7 @@ impl Peripheral for Sercom {
 
     fn clocks_changed(&mut self, cx: &mut Context<'_>) {
         self.regs.clock_changed(cx);
+        self.usart.clock_changed(&self.regs, cx);
     }
 
     fn runs_in_standby(&self) -> bool {

@@ -29,6 +29,24 @@ fn a_character_takes_ten_bit_times_at_115200_baud() {
 }
 
 #[test]
+fn a_character_that_meets_no_clock_goes_out_when_the_clock_is_back() {
+    // Standby without RUNSTDBY: the second character of a line waits.
+    let (mut sercom, mut rig) = usart();
+    sercom.write(0x28, Write::full(0x41), &mut rig.cx(0));
+    sercom.write(0x28, Write::full(0x42), &mut rig.cx(0));
+    rig.clocks.channel[23] = 0;
+    sercom.clocks_changed(&mut rig.cx(1_000));
+    sercom.advance(&mut rig.cx(1_000_000_000));
+    assert_eq!(sercom.take_sent(), b"A");
+    rig.clocks.channel[23] = 48_000_000;
+    sercom.clocks_changed(&mut rig.cx(1_000_000_000));
+    sercom.advance(&mut rig.cx(1_000_086_700));
+    assert_eq!(sercom.take_sent(), b"");
+    sercom.advance(&mut rig.cx(1_000_086_900));
+    assert_eq!(sercom.take_sent(), b"B");
+}
+
+#[test]
 fn data_register_empty_falls_while_a_second_character_waits() {
     let (mut sercom, mut rig) = usart();
     sercom.write(0x16, Write::full(DRE), &mut rig.cx(0));

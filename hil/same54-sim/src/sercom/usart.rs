@@ -179,6 +179,18 @@ impl Usart {
         }
     }
 
+    /// The core clock comes back or changes: what waits for it takes a character's time from now on (assumed: a
+    /// character that stood still is sent anew).
+    pub(super) fn clock_changed(&mut self, regs: &Regs, cx: &Context<'_>) {
+        let latest = cx.now + self.character_time(regs, cx);
+        if let Some((_, at)) = &mut self.shifting {
+            *at = (*at).min(latest);
+        }
+        if !self.incoming.is_empty() {
+            self.incoming_at = self.incoming_at.min(latest);
+        }
+    }
+
     /// The block is disabled: transfers under way are lost.
     pub(super) fn stop(&mut self) {
         *self = Self { sent: self.take_sent(), ..Self::new() };
