@@ -4,7 +4,7 @@ use sim_base::Instant;
 
 use super::{Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, resolve};
 use crate::peripheral::{Peripheral, Write};
-use crate::rig::Rig;
+use crate::rig::{Bench, Rig};
 
 struct Tree {
     gclk: Gclk,
@@ -246,4 +246,34 @@ fn a_dead_32_khz_crystal_is_replaced_by_the_internal_oscillator() {
     tree.osc32kctrl.advance(&mut tree.rig.cx(at));
     assert_eq!((tree.frequencies().rtc, tree.osc32kctrl.irqs()), (32_768, 1));
     assert_eq!(tree.osc32kctrl.read(0x0C, &mut tree.rig.cx(at)), 1 | 4 | 8);
+}
+
+#[test]
+fn software_resets_complete_without_a_generic_clock() {
+    // Assumed, as drivers for the silicon reset first and connect the clock then. CTRLA, its width, SYNCBUSY.
+    let blocks = [
+        (0x4000_2800, 1, 0x04, "EIC"),
+        (0x4000_2C00, 1, 0x0C, "FREQM"),
+        (0x4000_3000, 4, 0x1C, "SERCOM0"),
+        (0x4000_3800, 4, 0x10, "TC0"),
+        (0x4101_6000, 4, 0x08, "TCC0"),
+        (0x4200_2000, 1, 0x20, "AC"),
+        (0x4300_1C00, 2, 0x30, "ADC0"),
+        (0x4300_2400, 1, 0x08, "DAC"),
+    ];
+    let mut bench = Bench::new();
+    for channel in 0..48 {
+        bench.set(0x4000_1C80 + 4 * channel, 0);
+    }
+    bench.violations();
+    for (base, width, busy, name) in blocks {
+        match width {
+            1 => bench.set_byte(base, 1),
+            2 => bench.set_half(base, 1),
+            _ => bench.set(base, 1),
+        }
+        bench.run(1_000);
+        assert_eq!(bench.word(base + busy) & 1, 0, "{name}");
+    }
+    assert_eq!(bench.violations().len(), 0);
 }
