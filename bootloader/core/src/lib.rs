@@ -37,6 +37,8 @@
 mod event;
 mod install;
 mod loader;
+mod release;
 
 pub use event::{Event, Log};
 pub use loader::{Config, Decision, NothingToStart, Scratch, TRIAL_STARTS, boot};
+pub use release::release;

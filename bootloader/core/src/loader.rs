@@ -2,8 +2,8 @@
 
 use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{BootRecord, ImageId, Outcome, Phase, RollbackCause, State};
-use update_image::layout::{ERASE_SIZE, IMAGE_BIN, IMAGE_HEADER_SIZE, REFUSED_BIN};
-use update_image::{FlashSource, ImageInfo, Policy, PublicKey, Refusal, Region, VerifyError, sha256, verify};
+use update_image::layout::{ERASE_SIZE, IMAGE_BIN, REFUSED_BIN};
+use update_image::{Digest, FlashSource, ImageInfo, Policy, PublicKey, Refusal, Region, VerifyError, sha256, verify};
 use update_store::{Store, StoreError};
 
 use crate::event::{Event, Log};
@@ -29,15 +29,20 @@ pub struct Config<'a> {
     pub watchdog_reset: bool,
 }
 
+impl<'a> Config<'a> {
+    /// What images must satisfy once `min_counter` has been confirmed.
+    pub(crate) fn policy(&self, min_counter: u32) -> Policy<'a> {
+        Policy { slot: self.slot, ram: self.ram, board: self.board, keys: self.keys, min_counter }
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Start the image in the slot, which has just been verified.
+    /// Start the image in the slot, which has just been verified, where [`release`](crate::release) says.
     Start {
         /// The image.
         image: ImageInfo,
-        /// Address of its vector table.
-        vector_table: u32,
         /// Number of this start, from 1, if the image is on trial: the watchdog has to be on.
         trial: Option<u8>,
     },
@@ -56,7 +61,8 @@ pub enum NothingToStart {
     SourceLost(StoreError),
 }
 
-/// Memory to work in: one erase block of the slot.
+/// Memory to work in: one erase block of the slot. Aligned for hardware that reads it by words.
+#[repr(align(4))]
 pub struct Scratch(pub(crate) [u8; ERASE_SIZE as usize]);
 
 impl Scratch {
@@ -80,6 +86,7 @@ pub fn boot<I: NorFlash, X: NorFlash, L: Log>(
     external: Option<X>,
     config: &Config<'_>,
     scratch: &mut Scratch,
+    digest: &mut dyn Digest,
     log: &mut L,
 ) -> Decision {
     let mounted = match external {
@@ -93,7 +100,7 @@ pub fn boot<I: NorFlash, X: NorFlash, L: Log>(
             None
         }
     };
-    let mut loader = Loader { record: BootRecord::open(internal), store: store.as_ref(), config, scratch, log };
+    let mut loader = Loader { record: BootRecord::open(internal), store: store.as_ref(), config, scratch, digest, log };
     loader.run()
 }
 
@@ -112,11 +119,15 @@ pub(crate) struct Loader<'a, I: NorFlash, X: NorFlash, L> {
     pub(crate) store: Option<&'a Store<X>>,
     pub(crate) config: &'a Config<'a>,
     pub(crate) scratch: &'a mut Scratch,
+    pub(crate) digest: &'a mut dyn Digest,
     pub(crate) log: &'a mut L,
 }
 
 impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     fn run(&mut self) -> Decision {
+        if self.record.settle().is_err() {
+            self.log.event(Event::RecordFailed);
+        }
         let slot = self.verify_slot();
         if let Ok(image) = slot
             && self.is_foreign(&image)
@@ -164,20 +175,14 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     }
 
     fn policy(&self) -> Policy<'a> {
-        Policy {
-            slot: self.config.slot,
-            ram: self.config.ram,
-            board: self.config.board,
-            keys: self.config.keys,
-            min_counter: self.state().counter,
-        }
+        self.config.policy(self.state().counter)
     }
 
     /// Verifies what the slot holds.
     pub(crate) fn verify_slot(&mut self) -> Slot {
         let policy = self.policy();
         let mut source = FlashSource { flash: self.record.flash(), base: policy.slot.start };
-        match verify(&mut source, policy.slot.len, &policy, &mut self.scratch.0) {
+        match verify(&mut source, policy.slot.len, &policy, self.digest, &mut self.scratch.0) {
             Ok(image) => {
                 self.log.event(Event::SlotVerified(image.version));
                 Ok(image)
@@ -198,7 +203,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
         let store = self.store.ok_or(VerifyError::Read(StoreError::Flash))?;
         let mut file = store.open(name).map_err(VerifyError::Read)?;
         let len = file.len();
-        verify(&mut file, len, &self.policy(), &mut self.scratch.0)
+        verify(&mut file, len, &self.policy(), self.digest, &mut self.scratch.0)
     }
 
     /// Looks at `image.bin`; one that may not run is moved aside.
@@ -243,7 +248,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
         let mut fingerprint = [0; 16];
         if let Some(Ok(mut file)) = self.store.map(|store| store.open(IMAGE_BIN)) {
             let len = file.len().min(1024);
-            if let Ok(hash) = sha256(&mut file, len, &mut self.scratch.0) {
+            if let Ok(hash) = sha256(&mut file, len, self.digest, &mut self.scratch.0) {
                 fingerprint.copy_from_slice(&hash[..16]);
             }
         }
@@ -285,7 +290,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     }
 
     pub(crate) fn start(&self, image: &ImageInfo, trial: Option<u8>) -> Decision {
-        Decision::Start { image: *image, vector_table: self.config.slot.start + IMAGE_HEADER_SIZE, trial }
+        Decision::Start { image: *image, trial }
     }
 
     /// There is no update to install; `error` says why, should the slot need one.

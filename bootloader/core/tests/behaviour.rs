@@ -23,7 +23,7 @@ fn first_start_adopts_the_programmed_image() {
     assert_eq!(device.status(), Status::Confirmed);
     assert_eq!(device.state().counter, 5);
 
-    let record = device.nvm.bytes().to_vec();
+    let record = device.nvm.bytes();
     assert_eq!(started(device.boot().0), (1, None));
     assert!(device.nvm.bytes() == record, "a plain start writes nothing");
 }
@@ -120,7 +120,7 @@ fn expect_refused(file: &[u8], cause: Refusal) {
     assert!(events.contains(&Event::NoUpdate), "{events:?}");
 
     // The same file again makes no second entry.
-    let record = device.nvm.bytes().to_vec();
+    let record = device.nvm.bytes();
     device.deliver(file);
     device.boot();
     assert!(device.nvm.bytes() == record);
@@ -177,9 +177,9 @@ fn a_confirmed_image_starts_without_external_flash() {
     assert!(events.iter().any(|event| matches!(event, Event::ExternalUnusable(_))), "{events:?}");
 
     let mut device = Device::running(&old);
-    device.nor.bytes_mut().fill(0xFF);
+    device.nor.put(0, &vec![0xFF; common::STORE.len as usize]);
     assert_eq!(started(device.boot().0), (1, None), "blank");
-    device.nor.bytes_mut().fill(0);
+    device.nor.put(0, &vec![0; common::STORE.len as usize]);
     assert_eq!(started(device.boot().0), (1, None), "all zeros");
 }
 
@@ -208,7 +208,7 @@ fn a_slot_that_is_half_written_without_its_source_is_restored() {
     let mut state = device.state();
     state.phase = Phase::Installing;
     update_image::boot_record::BootRecord::open(&mut device.nvm).write(state).unwrap();
-    device.nvm.bytes_mut()[SLOT.start as usize + 5000] ^= 1;
+    device.damage_slot(5000);
     assert_eq!(started(device.boot().0), (1, None));
     assert_eq!(
         device.state().outcome,
@@ -223,7 +223,7 @@ fn a_damaged_confirmed_image_is_replaced_by_the_one_before_it() {
     device.deliver(&new);
     device.boot();
     device.confirm();
-    device.nvm.bytes_mut()[SLOT.start as usize + 5000] ^= 1;
+    device.damage_slot(5000);
     assert_eq!(started(device.boot().0), (1, None));
     assert!(device.slot_holds(&old));
     let status = Status::RolledBack { from: Version::new(2, 0, 0), cause: RollbackCause::SlotDamaged };

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod crash;
+mod hash;
 mod keys;
 mod log;
 
@@ -18,6 +19,7 @@ use defmt::{error, info, warn};
 use defmt_rtt as _;
 use embedded_alloc::LlffHeap;
 use embedded_hal::delay::DelayNs;
+use hash::BootDigest;
 use log::RttLog;
 use same54::{BOARD_NAME, Board, Nor, Nvm, ResetCause, SysTickDelay, start};
 use update_image::Region;
@@ -62,8 +64,13 @@ fn main() -> ! {
     }
     let delay = RefCell::new(board.delay);
     let mut delay = SharedDelay(&delay);
-    let nvm = Nvm::new(board.nvmctrl, delay);
-    let nor = if crash::take() {
+    let mut nvm = Nvm::new(board.nvmctrl, delay);
+    let crashed = crash::take();
+    let mut digest = BootDigest::new(board.icm, !crashed);
+    if !digest.is_hardware() {
+        warn!("boot: hashing by software");
+    }
+    let nor = if crashed {
         warn!("boot: the last start crashed, going without external flash");
         None
     } else {
@@ -80,25 +87,35 @@ fn main() -> ! {
     let mut log = RttLog { watchdog: board.watchdog };
     // 8 KB on a stack of more than 200.
     let mut scratch = Scratch::new();
-    let decision = bootloader_core::boot(nvm, nor, &config, &mut scratch, &mut log);
+    let decision = bootloader_core::boot(&mut nvm, nor, &config, &mut scratch, &mut digest, &mut log);
 
     match decision {
-        Decision::Start { image, vector_table, trial } => {
-            let v = image.version;
-            match trial {
-                Some(n) => {
-                    info!("boot: starting {=u8}.{=u8}.{=u16} on trial {=u8}", v.major, v.minor, v.revision, n);
-                    log.watchdog.start_16_s();
+        Decision::Start { image, trial } => {
+            match bootloader_core::release(&mut nvm, &config, &mut scratch, &mut digest, &image) {
+                Ok(vector_table) => {
+                    let v = image.version;
+                    match trial {
+                        Some(n) => {
+                            info!("boot: starting {=u8}.{=u8}.{=u16} on trial {=u8}", v.major, v.minor, v.revision, n);
+                            log.watchdog.start_16_s();
+                        }
+                        None => info!("boot: starting {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
+                    }
+                    if cortex_m::peripheral::DCB::is_debugger_attached() {
+                        delay.delay_ms(LOG_GRACE_MS);
+                    }
+                    // SAFETY: the slot's image has just been verified, signature and vectors included, and was linked for
+                    // this table; the drivers use neither DMA nor interrupts other than SysTick, which `start` stops.
+                    let refused = unsafe { start::start(vector_table, &SLOT.range()) };
+                    error!("boot: vector table refused: {}", refused);
+                    same54::system_reset()
                 }
-                None => info!("boot: starting {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
+                Err(_) => {
+                    // The next start decides anew.
+                    error!("boot: the slot does not verify a second time");
+                    same54::system_reset()
+                }
             }
-            if cortex_m::peripheral::DCB::is_debugger_attached() {
-                delay.delay_ms(LOG_GRACE_MS);
-            }
-            // SAFETY: the slot's image has just been verified, signature and vectors included, and was linked for
-            // this table; the drivers use neither DMA nor interrupts other than SysTick, which `start` stops.
-            let refused = unsafe { start::start(vector_table, &SLOT.range()) };
-            error!("boot: vector table refused: {}", refused);
         }
         Decision::Recover(nothing) => match nothing {
             NothingToStart::Refused(cause) => error!("boot: nothing to start, slot: {=str}", cause.as_str()),

@@ -6,12 +6,14 @@
 
 mod backtrace;
 mod brown_out;
+mod cache;
 pub mod clock;
 pub mod delay;
 #[cfg(feature = "executor")]
 pub mod executor;
 #[cfg(feature = "net")]
 pub mod gmac;
+pub mod icm;
 pub mod identity;
 pub mod led;
 pub mod nor;
@@ -31,6 +33,7 @@ pub use backtrace::backtrace;
 #[cfg(feature = "time")]
 pub use delay::SleepDelay;
 pub use delay::SysTickDelay;
+pub use icm::Icm;
 pub use nor::{Nor, NorError};
 pub use nvm::{Nvm, NvmError};
 pub use reset::{ResetCause, system_reset};

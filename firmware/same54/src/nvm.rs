@@ -13,6 +13,8 @@ use embedded_storage::nor_flash::{
 };
 use pac::nvmctrl::ctrlb::Cmdselect;
 
+use crate::cache;
+
 /// Size of the main array, bytes.
 pub const NVM_SIZE: usize = 1 << 20;
 /// Smallest unit of erasing, bytes.
@@ -209,10 +211,11 @@ impl<D: DelayNs> NorFlash for Nvm<D> {
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NvmError> {
         check_erase(self, from, to).map_err(from_kind)?;
-        for block in (from..to).step_by(NVM_BLOCK) {
-            self.command(Cmdselect::Eb, block, ERASE_POLL_US, ERASE_POLLS)?;
-        }
-        Ok(())
+        let result = (from..to)
+            .step_by(NVM_BLOCK)
+            .try_for_each(|block| self.command(Cmdselect::Eb, block, ERASE_POLL_US, ERASE_POLLS));
+        cache::flash_changed();
+        result
     }
 
     /// Programs whole pages where it can (one command per 512 bytes) and quad words elsewhere.
@@ -221,6 +224,7 @@ impl<D: DelayNs> NorFlash for Nvm<D> {
         self.set_line_caches(false);
         let result = self.program_all(offset, bytes);
         self.set_line_caches(true);
+        cache::flash_changed();
         result
     }
 }

@@ -5,10 +5,12 @@ use atsamd_hal::pac;
 use cortex_m::peripheral::{DCB, DWT, NVIC};
 
 use crate::brown_out;
+use crate::cache;
 use crate::clock::{self, RtcSource};
 use crate::delay::SysTickDelay;
 #[cfg(feature = "net")]
 use crate::gmac::EthernetPort;
+use crate::icm::Icm;
 use crate::led::Led;
 use crate::qspi::QspiPort;
 use crate::reset::{self, ResetCause};
@@ -36,6 +38,8 @@ pub struct Board {
     pub watchdog: Watchdog,
     /// True random numbers.
     pub trng: Trng,
+    /// Hashes memory.
+    pub icm: Icm,
     /// Ethernet: controller, pins, PHY reset.
     #[cfg(feature = "net")]
     pub ethernet: EthernetPort,
@@ -66,13 +70,14 @@ impl RtcPort {
 }
 
 impl Board {
-    /// Takes the board, switches the core to 120 MHz and the brown-out detector on. `None` from the second call on.
+    /// Takes the board, switches the core to 120 MHz, and cache and brown-out detector on. `None` from the second call on.
     pub fn take() -> Option<Self> {
         let core = cortex_m::Peripherals::take()?;
         let mut p = pac::Peripherals::take()?;
         let reset_cause = reset::cause(&p.rstc);
         let brown_out_guarded = brown_out::guard_flash(&p.supc);
         clock::run_at_120_mhz(p.gclk, &mut p.mclk, &mut p.osc32kctrl, &mut p.oscctrl, &mut p.nvmctrl);
+        cache::start(&p.cmcc);
         let pins = Pins::new(p.port);
         let qspi = QspiPort::new(p.qspi, &mut p.mclk, pins.pb10, pins.pb11, pins.pa08, pins.pa09, pins.pa10, pins.pa11);
         Some(Self {
@@ -84,6 +89,7 @@ impl Board {
             nvmctrl: p.nvmctrl,
             watchdog: Watchdog::new(p.wdt, &mut p.mclk),
             trng: Trng::new(p.trng, &mut p.mclk),
+            icm: Icm::new(p.icm, &mut p.mclk),
             #[cfg(feature = "net")]
             ethernet: EthernetPort {
                 gmac: p.gmac,

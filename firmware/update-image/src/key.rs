@@ -1,6 +1,6 @@
 //! Public keys that images are signed under.
 
-use sha2::{Digest, Sha256};
+use crate::digest::{Digest, SoftwareDigest};
 
 /// DER of a SubjectPublicKeyInfo for Ed25519 up to the 32 key bytes (RFC 8410, section 4).
 pub const SPKI_PREFIX: [u8; 12] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -12,7 +12,16 @@ pub struct PublicKey(pub [u8; 32]);
 impl PublicKey {
     /// What `imgtool` puts into the KEYHASH TLV: SHA-256 over the SubjectPublicKeyInfo.
     pub fn hash(&self) -> [u8; 32] {
-        Sha256::new().chain_update(SPKI_PREFIX).chain_update(self.0).finalize().into()
+        self.hash_by(&mut SoftwareDigest::default())
+    }
+
+    pub(crate) fn hash_by(&self, digest: &mut dyn Digest) -> [u8; 32] {
+        let mut info = [0; SPKI_PREFIX.len() + 32];
+        info[..SPKI_PREFIX.len()].copy_from_slice(&SPKI_PREFIX);
+        info[SPKI_PREFIX.len()..].copy_from_slice(&self.0);
+        digest.begin();
+        digest.update(&info);
+        digest.finish()
     }
 
     /// Whether `signature` over `message` was made with this key (RFC 8032, section 5.1.7).

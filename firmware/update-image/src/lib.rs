@@ -14,6 +14,7 @@ pub mod boot_record;
 pub mod layout;
 pub mod tlv;
 
+mod digest;
 mod header;
 mod key;
 #[cfg(feature = "sign")]
@@ -23,8 +24,9 @@ pub mod sim;
 mod source;
 mod verify;
 
+pub use digest::{DIGEST_BLOCK, Digest, SoftwareDigest};
 pub use header::{FLAG_ROM_FIXED, HEADER_FIELDS, ImageHeader, MAGIC, Version};
 pub use key::{PublicKey, SPKI_PREFIX};
 pub use layout::Region;
 pub use source::{FlashSource, OutOfBounds, ReadAt};
-pub use verify::{ImageInfo, Policy, Refusal, VerifyError, sha256, verify};
+pub use verify::{ImageInfo, Policy, Refusal, SEAL, VerifyError, sha256, verify};

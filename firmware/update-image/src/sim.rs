@@ -3,8 +3,9 @@
 //! What is from datasheets: a program only clears bits, an erase sets all of a block, a quad word of the SAM E54's
 //! internal flash may be programmed once per erase. What is assumed: what a cut leaves behind (see [`Torn`]).
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::vec::Vec;
 
 use embedded_storage::nor_flash::{
@@ -21,26 +22,30 @@ pub enum Torn {
     Prefix,
     /// Part of its bits, chosen by the seed, over the whole of it.
     Bits,
+    /// All or part of its bits, and some of the cells are between their levels: each read gives 0 or 1, until the next
+    /// erase, or until a program makes them 0.
+    Unsteady,
     /// All.
     After,
 }
 
 impl Torn {
     /// Every model.
-    pub const ALL: [Self; 4] = [Self::Before, Self::Prefix, Self::Bits, Self::After];
+    pub const ALL: [Self; 5] = [Self::Before, Self::Prefix, Self::Bits, Self::Unsteady, Self::After];
 }
 
 #[derive(Debug)]
 struct SupplyState {
     on: bool,
     operations: u64,
+    busy: Duration,
     cut: Option<(u64, Torn)>,
     rng: Rng,
 }
 
 /// The supply of one or several flashes. Clones are the same supply.
 #[derive(Clone, Debug)]
-pub struct Supply(Rc<RefCell<SupplyState>>);
+pub struct Supply(Arc<Mutex<SupplyState>>);
 
 /// What becomes of an operation.
 enum Fate {
@@ -55,32 +60,48 @@ impl Supply {
         Self::new(None, 0)
     }
 
+    /// A supply that stays on; what unsteady cells read as is drawn from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self::new(None, seed)
+    }
+
     /// A supply that is cut in operation number `operation` (from 0) of the flashes on it.
     pub fn cut_at(operation: u64, torn: Torn, seed: u64) -> Self {
         Self::new(Some((operation, torn)), seed)
     }
 
     fn new(cut: Option<(u64, Torn)>, seed: u64) -> Self {
-        Self(Rc::new(RefCell::new(SupplyState { on: true, operations: 0, cut, rng: Rng::new(seed) })))
+        let busy = Duration::ZERO;
+        Self(Arc::new(Mutex::new(SupplyState { on: true, operations: 0, busy, cut, rng: Rng::new(seed) })))
     }
 
     /// Programs and erases so far, the torn one included.
     pub fn operations(&self) -> u64 {
-        self.0.borrow().operations
+        self.state().operations
+    }
+
+    /// How long these take, by the datasheets' typical times.
+    pub fn busy(&self) -> Duration {
+        self.state().busy
     }
 
     /// Whether it has not been cut.
     pub fn is_on(&self) -> bool {
-        self.0.borrow().on
+        self.state().on
     }
 
-    fn step(&self) -> Fate {
-        let mut state = self.0.borrow_mut();
+    fn state(&self) -> MutexGuard<'_, SupplyState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, time: Duration) -> Fate {
+        let mut state = self.state();
         if !state.on {
             return Fate::NoPower;
         }
         let number = state.operations;
         state.operations += 1;
+        state.busy += time;
         match state.cut {
             Some((at, torn)) if at == number => {
                 state.on = false;
@@ -91,7 +112,7 @@ impl Supply {
     }
 
     fn draw(&self) -> u64 {
-        self.0.borrow_mut().rng.next_u64()
+        self.state().rng.next_u64()
     }
 }
 
@@ -115,49 +136,84 @@ impl NorFlashError for SimError {
     }
 }
 
-/// A NOR flash with erase blocks of `ERASE` bytes, programmed in operations of at most `PROGRAM` bytes that do not
-/// cross a multiple of `PROGRAM`, in units of `WRITE` bytes.
+/// An erase block.
 #[derive(Clone, Debug)]
-pub struct SimFlash<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> {
+struct Block {
     bytes: Vec<u8>,
     /// How often each unit has been programmed since its erase.
     programs: Vec<u8>,
-    erases: Vec<u32>,
+    erases: u32,
+    /// Cells that read differently each time: offset and bits.
+    unsteady: BTreeMap<usize, u8>,
+}
+
+/// A NOR flash with erase blocks of `ERASE` bytes, programmed in operations of at most `PROGRAM` bytes that do not
+/// cross a multiple of `PROGRAM`, in units of `WRITE` bytes.
+///
+/// Clones share the blocks that neither has changed since.
+#[derive(Clone, Debug)]
+pub struct SimFlash<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> {
+    blocks: Vec<Arc<Block>>,
     violations: Vec<std::string::String>,
     supply: Supply,
     dead: bool,
     single_program: bool,
+    times: Times,
 }
 
-/// The SAM E54's internal flash: quad words, which may be programmed once per erase, and 8 KiB blocks.
-pub type SimNvm = SimFlash<16, 16, 8192>;
+/// Typical times of the operations.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// Of `PROGRAM` bytes.
+    program: Duration,
+    /// Of a unit of a flash that programs less than `PROGRAM` bytes by units.
+    unit: Duration,
+    erase: Duration,
+}
+
+/// The SAM E54's internal flash: quad words, which may be programmed once per erase, and 8 KiB blocks. A page of 512
+/// bytes is one operation where it is written whole.
+pub type SimNvm = SimFlash<16, 512, 8192>;
 /// The N25Q256A: pages of 256 bytes, programmed by bytes, and 4 KiB subsectors.
 pub type SimNor = SimFlash<1, 256, 4096>;
 
 impl SimNvm {
-    /// An erased internal flash of 1 MiB.
+    /// An erased internal flash of 1 MiB. Times: SAM D5x/E5x datasheet, 54.12; that of a
+    /// quad word is assumed.
     pub fn erased(supply: &Supply) -> Self {
-        Self::new(0x10_0000, supply, true)
+        let times = Times {
+            program: Duration::from_micros(1_500),
+            unit: Duration::from_micros(50),
+            erase: Duration::from_millis(50),
+        };
+        Self::new(0x10_0000, supply, true, times)
     }
 }
 
 impl SimNor {
-    /// An erased external flash of `len` bytes.
+    /// An erased external flash of `len` bytes. Times: N25Q256A datasheet, AC characteristics.
     pub fn erased(len: usize, supply: &Supply) -> Self {
-        Self::new(len, supply, false)
+        let program = Duration::from_micros(500);
+        let times = Times { program, unit: program, erase: Duration::from_millis(250) };
+        Self::new(len, supply, false, times)
     }
 }
 
 impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRITE, PROGRAM, ERASE> {
-    fn new(len: usize, supply: &Supply, single_program: bool) -> Self {
+    fn new(len: usize, supply: &Supply, single_program: bool, times: Times) -> Self {
+        let blank = Arc::new(Block {
+            bytes: std::vec![0xFF; ERASE],
+            programs: std::vec![0; ERASE / WRITE],
+            erases: 0,
+            unsteady: BTreeMap::new(),
+        });
         Self {
-            bytes: std::vec![0xFF; len],
-            programs: std::vec![0; len / WRITE],
-            erases: std::vec![0; len / ERASE],
+            blocks: std::vec![blank; len / ERASE],
             violations: Vec::new(),
             supply: supply.clone(),
             dead: false,
             single_program,
+            times,
         }
     }
 
@@ -166,30 +222,53 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
         Self { supply: supply.clone(), ..self.clone() }
     }
 
-    /// The contents.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The contents; unsteady cells as they were last meant to be.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.blocks.iter().flat_map(|block| &block.bytes).copied().collect()
     }
 
-    /// The contents, to be changed as a programmer or a cosmic ray would.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+    /// Whether the bytes from `at` on are `bytes`; an unsteady cell is none of them.
+    pub fn holds(&self, at: u32, bytes: &[u8]) -> bool {
+        let (mut at, mut rest) = (at as usize, bytes);
+        while !rest.is_empty() {
+            let offset = at % ERASE;
+            let (now, later) = rest.split_at(rest.len().min(ERASE - offset));
+            let Some(block) = self.blocks.get(at / ERASE) else { return false };
+            let range = offset..offset + now.len();
+            if block.bytes[range.clone()] != *now || block.unsteady.range(range).next().is_some() {
+                return false;
+            }
+            (at, rest) = (at + now.len(), later);
+        }
+        true
+    }
+
+    /// Puts bytes there as a programmer or a cosmic ray would.
+    pub fn put(&mut self, at: u32, bytes: &[u8]) {
+        for (at, byte) in (at as usize..).zip(bytes) {
+            let block = Arc::make_mut(&mut self.blocks[at / ERASE]);
+            block.bytes[at % ERASE] = *byte;
+            block.unsteady.remove(&(at % ERASE));
+        }
     }
 
     /// How often each unit of `WRITE` bytes has been programmed since its erase.
-    pub fn programs(&self) -> &[u8] {
-        &self.programs
+    pub fn programs(&self) -> Vec<u8> {
+        self.blocks.iter().flat_map(|block| &block.programs).copied().collect()
     }
 
     /// How often each block has been erased.
-    pub fn erases(&self) -> &[u32] {
-        &self.erases
+    pub fn erases(&self) -> Vec<u32> {
+        self.blocks.iter().map(|block| block.erases).collect()
     }
 
     /// Forgets how often units were programmed and blocks erased.
     pub fn reset_counts(&mut self) {
-        self.programs.fill(0);
-        self.erases.fill(0);
+        for block in &mut self.blocks {
+            let block = Arc::make_mut(block);
+            block.programs.fill(0);
+            block.erases = 0;
+        }
     }
 
     /// Rules that were broken: a bit that a program should have set, a quad word programmed twice.
@@ -214,27 +293,47 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
 
     /// One program operation.
     fn program(&mut self, at: usize, data: &[u8]) -> Result<(), SimError> {
-        let (mask, result): (Vec<u8>, _) = match self.supply.step() {
+        if data.len() == PROGRAM || WRITE == 1 {
+            return self.program_piece(at, data, self.times.program);
+        }
+        (at..)
+            .step_by(WRITE)
+            .zip(data.chunks(WRITE))
+            .try_for_each(|(at, unit)| self.program_piece(at, unit, self.times.unit))
+    }
+
+    fn program_piece(&mut self, at: usize, data: &[u8], time: Duration) -> Result<(), SimError> {
+        let (reached, result) = match self.supply.step(time) {
             Fate::NoPower => return Err(SimError::NoPower),
-            Fate::Done => (std::vec![0xFF; data.len()], Ok(())),
-            Fate::Torn(torn) => (self.torn_mask(torn, data.len()), Err(SimError::NoPower)),
+            Fate::Done => (Reached::all(data.len()), Ok(())),
+            Fate::Torn(torn) => (self.reached(torn, data.len()), Err(SimError::NoPower)),
         };
-        for (unit, (data, mask)) in (at / WRITE..).zip(data.chunks(WRITE).zip(mask.chunks(WRITE))) {
+        let block = Arc::make_mut(&mut self.blocks[at / ERASE]);
+        let offset = at % ERASE;
+        for (n, data) in data.chunks(WRITE).enumerate() {
+            let at = offset + n * WRITE;
+            let range = n * WRITE..n * WRITE + data.len();
             // A unit that a cut has left without any change is as good as not programmed.
-            let touched = result.is_ok() || data.iter().zip(mask).any(|(data, mask)| !data & mask != 0);
-            if !touched {
+            let changes = |mask: &[u8]| data.iter().zip(mask).any(|(data, mask)| !data & mask != 0);
+            if result.is_err() && !changes(&reached.done[range.clone()]) && !changes(&reached.unsteady[range.clone()]) {
                 continue;
             }
-            let address = unit * WRITE;
-            if self.single_program && self.programs[unit] != 0 {
-                self.violations.push(std::format!("{address:#x} programmed twice without an erase"));
+            let unit = at / WRITE;
+            let address = at + (at / ERASE) * ERASE;
+            if self.single_program && block.programs[unit] != 0 {
+                self.violations.push(std::format!("offset {address:#x} of a block programmed twice without an erase"));
             }
-            self.programs[unit] = self.programs[unit].saturating_add(1);
-            for ((cell, data), mask) in self.bytes[address..].iter_mut().zip(data).zip(mask) {
+            block.programs[unit] = block.programs[unit].saturating_add(1);
+            for (n, data) in data.iter().enumerate() {
+                let (at, index) = (at + n, range.start + n);
+                let cell = &mut block.bytes[at];
                 if !*cell & data != 0 {
-                    self.violations.push(std::format!("{address:#x} programmed from 0 to 1"));
+                    self.violations.push(std::format!("offset {at:#x} of a block programmed from 0 to 1"));
                 }
-                *cell &= data | !mask;
+                *cell &= data | !reached.done[index];
+                let made = block.unsteady.get(&at).unwrap_or(&0) & (data | !reached.done[index]);
+                let unsteady = made | (reached.unsteady[index] & *cell & !data);
+                set_unsteady(&mut block.unsteady, at, unsteady);
             }
         }
         result
@@ -242,35 +341,77 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
 
     /// The erase of one block.
     fn erase_block(&mut self, block: usize) -> Result<(), SimError> {
-        let (mask, result): (Vec<u8>, _) = match self.supply.step() {
+        let (reached, result) = match self.supply.step(self.times.erase) {
             Fate::NoPower => return Err(SimError::NoPower),
-            Fate::Done => (std::vec![0xFF; ERASE], Ok(())),
-            Fate::Torn(torn) => (self.torn_mask(torn, ERASE), Err(SimError::NoPower)),
+            Fate::Done => (Reached::all(ERASE), Ok(())),
+            Fate::Torn(torn) => (self.reached(torn, ERASE), Err(SimError::NoPower)),
         };
-        self.erases[block] += 1;
-        let range = block * ERASE..(block + 1) * ERASE;
-        for (cell, mask) in self.bytes[range.clone()].iter_mut().zip(&mask) {
-            *cell |= mask;
+        let block = Arc::make_mut(&mut self.blocks[block]);
+        block.erases += 1;
+        for (at, cell) in block.bytes.iter_mut().enumerate() {
+            let was_clear = !*cell;
+            *cell |= reached.done[at];
+            let kept = block.unsteady.get(&at).unwrap_or(&0) & !reached.done[at];
+            set_unsteady(&mut block.unsteady, at, kept | (reached.unsteady[at] & was_clear & !reached.done[at]));
         }
-        for (unit, mask) in (range.start / WRITE..).zip(mask.chunks(WRITE)) {
-            if mask.iter().all(|mask| *mask == 0xFF) {
-                self.programs[unit] = 0;
+        for (unit, masks) in reached.done.chunks(WRITE).enumerate() {
+            if masks.iter().all(|mask| *mask == 0xFF) {
+                block.programs[unit] = 0;
             }
         }
         result
     }
 
     /// The bits that a torn operation has reached.
-    fn torn_mask(&self, torn: Torn, len: usize) -> Vec<u8> {
+    fn reached(&self, torn: Torn, len: usize) -> Reached {
+        let mut reached = Reached { done: std::vec![0; len], unsteady: std::vec![0; len] };
         match torn {
-            Torn::Before => std::vec![0; len],
-            Torn::After => std::vec![0xFF; len],
+            Torn::Before => {}
+            Torn::After => reached.done.fill(0xFF),
             Torn::Prefix => {
                 let done = self.supply.draw() as usize % (len + 1);
-                (0..len).map(|at| if at < done { 0xFF } else { 0 }).collect()
+                reached.done[..done].fill(0xFF);
             }
-            Torn::Bits => (0..len).map(|_| self.supply.draw() as u8).collect(),
+            Torn::Bits | Torn::Unsteady => {
+                for mask in &mut reached.done {
+                    *mask = self.supply.draw() as u8;
+                }
+            }
         }
+        if torn == Torn::Unsteady {
+            // Few or many: one cell is the hardest to notice.
+            let every = 1 << (self.supply.draw() % 12);
+            // Nothing else is missing in every other case: what is written may read as sound.
+            let nearly_done = self.supply.draw() % 2 == 0;
+            for (mask, done) in reached.unsteady.iter_mut().zip(&mut reached.done) {
+                *done |= if nearly_done { 0xFF } else { 0 };
+                if self.supply.draw() % every == 0 {
+                    *mask = 1 << (self.supply.draw() % 8);
+                    *done &= !*mask;
+                }
+            }
+        }
+        reached
+    }
+}
+
+/// What a torn operation has done to each byte.
+struct Reached {
+    done: Vec<u8>,
+    unsteady: Vec<u8>,
+}
+
+impl Reached {
+    fn all(len: usize) -> Self {
+        Self { done: std::vec![0xFF; len], unsteady: std::vec![0; len] }
+    }
+}
+
+fn set_unsteady(map: &mut BTreeMap<usize, u8>, at: usize, bits: u8) {
+    if bits != 0 {
+        map.insert(at, bits);
+    } else if !map.is_empty() {
+        map.remove(&at);
     }
 }
 
@@ -284,13 +425,23 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> ReadNorFlash 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), SimError> {
         self.check_alive()?;
         check_read(self, offset, bytes.len()).map_err(SimError::Call)?;
-        let start = offset as usize;
-        bytes.copy_from_slice(&self.bytes[start..start + bytes.len()]);
+        let (mut at, mut rest) = (offset as usize, bytes);
+        while !rest.is_empty() {
+            let offset = at % ERASE;
+            let len = rest.len().min(ERASE - offset);
+            let (now, later) = rest.split_at_mut(len);
+            let block = &self.blocks[at / ERASE];
+            now.copy_from_slice(&block.bytes[offset..offset + len]);
+            for (cell, bits) in block.unsteady.range(offset..offset + len) {
+                now[cell - offset] ^= self.supply.draw() as u8 & bits;
+            }
+            (at, rest) = (at + len, later);
+        }
         Ok(())
     }
 
     fn capacity(&self) -> usize {
-        self.bytes.len()
+        self.blocks.len() * ERASE
     }
 }
 

@@ -3,7 +3,9 @@
 use sim_base::Rng;
 use update_image::layout::{IMAGE_HEADER_SIZE, SLOT};
 use update_image::sign::{SecretKey, SignError, sign};
-use update_image::{ImageInfo, OutOfBounds, Policy, PublicKey, ReadAt, Refusal, Region, VerifyError, Version, verify};
+use update_image::{
+    ImageInfo, OutOfBounds, Policy, PublicKey, ReadAt, Refusal, Region, SoftwareDigest, VerifyError, Version, verify,
+};
 
 const PAYLOAD: &[u8] = include_bytes!("data/payload.bin");
 const IMGTOOL: &[u8] = include_bytes!("data/imgtool.bin");
@@ -19,7 +21,7 @@ fn check(mut image: &[u8], keys: &[PublicKey]) -> Result<ImageInfo, VerifyError<
     let policy =
         Policy { slot: SLOT, ram: Region { start: 0x2000_0000, len: 0x4_0000 }, board: BOARD, keys, min_counter: 0 };
     let len = image.len() as u32;
-    verify(&mut image, len, &policy, &mut [0; 256])
+    verify(&mut image, len, &policy, &mut SoftwareDigest::default(), &mut [0; 256])
 }
 
 fn check_trusted(image: &[u8]) -> Result<ImageInfo, VerifyError<OutOfBounds>> {
@@ -143,7 +145,13 @@ fn a_source_that_fails_is_no_refusal() {
         min_counter: 0,
     };
     for limit in [0, 40, 2_000] {
-        let result = verify(&mut Failing(IMGTOOL, limit), IMGTOOL.len() as u32, &policy, &mut [0; 256]);
+        let result = verify(
+            &mut Failing(IMGTOOL, limit),
+            IMGTOOL.len() as u32,
+            &policy,
+            &mut SoftwareDigest::default(),
+            &mut [0; 256],
+        );
         assert_eq!(result, Err(VerifyError::Read(OutOfBounds)), "limit {limit}");
     }
 }

@@ -54,7 +54,7 @@ fn a_download_programs_each_byte_once_and_in_order() {
     download(&store(&mut nor), "image.tmp", &image).unwrap();
     assert_eq!(nor.violations(), Vec::<String>::new());
 
-    let extents = Dump::with(nor.bytes(), VOLUME, |dump| {
+    let extents = Dump::with(&nor.bytes(), VOLUME, |dump| {
         assert_eq!(dump.read("image.tmp")?, image);
         dump.extents("image.tmp")
     })
@@ -62,12 +62,13 @@ fn a_download_programs_each_byte_once_and_in_order() {
     assert_eq!(extents.iter().map(|extent| extent.len).sum::<u32>(), 300_001);
     assert_eq!(extents[0].len, BLOCK_SIZE);
     assert_eq!(extents[1].len, BLOCK_SIZE - 4);
+    let (bytes, programs, erases) = (nor.bytes(), nor.programs(), nor.erases());
     let mut offset = 0;
     for extent in &extents {
         let range = extent.start as usize..extent.end() as usize;
-        assert_eq!(nor.bytes()[range.clone()], image[offset..offset + range.len()]);
-        assert!(nor.programs()[range.clone()].iter().all(|programs| *programs == 1), "block at {range:x?}");
-        assert!(nor.erases()[range.start / 4096] <= 1, "block at {range:x?}");
+        assert_eq!(bytes[range.clone()], image[offset..offset + range.len()]);
+        assert!(programs[range.clone()].iter().all(|programs| *programs == 1), "block at {range:x?}");
+        assert!(erases[range.start / 4096] <= 1, "block at {range:x?}");
         offset += range.len();
     }
     // Beside the file's blocks only the directory was erased: once per commit (littlefs-rust writes no FCRC).
@@ -96,7 +97,7 @@ fn a_file_written_in_one_go_costs_few_erases_of_the_directory() {
     let erases: u32 = nor.erases().iter().sum();
     assert!(erases <= 25 + 2, "{erases} erases for 25 blocks");
     assert!(nor.programs().iter().all(|programs| *programs <= 1));
-    let found = Dump::with(nor.bytes(), VOLUME, |dump| dump.read("previous.tmp"));
+    let found = Dump::with(&nor.bytes(), VOLUME, |dump| dump.read("previous.tmp"));
     assert!(found.is_ok_and(|bytes| bytes == image));
 }
 
@@ -149,7 +150,7 @@ fn a_cut_in_a_download_keeps_whole_blocks_and_it_carries_on() {
                     store.rename(name, "image.bin").unwrap();
                 }
             }
-            let found = Dump::with(nor.bytes(), VOLUME, |dump| dump.read("image.bin"));
+            let found = Dump::with(&nor.bytes(), VOLUME, |dump| dump.read("image.bin"));
             assert!(found.is_ok_and(|bytes| bytes == image), "{what}");
             assert_eq!(nor.violations(), Vec::<String>::new(), "{what}");
         }

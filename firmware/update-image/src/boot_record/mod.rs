@@ -12,6 +12,11 @@
 //! A quad word is written once per erase (the flash's ECC allows no more) because only entries that read as erased
 //! from end to end are written; one that cannot be read (ECC error) counts as torn. The block that is erased never
 //! holds the newest entry.
+//!
+//! Cells that a cut leaves between their levels read as 0 or 1 by chance. So an entry counts, and a place counts as erased,
+//! only if several reads say the same; and if something torn lies behind the newest entry, [`BootRecord::settle`] writes
+//! the state once more, under a number above any that the torn entry can turn out to have: a decision is not made on what
+//! the next start may read differently.
 
 mod state;
 
@@ -70,6 +75,61 @@ pub struct BootRecord<F> {
     /// Address of the first entry behind which all is blank, of the block that is being filled; the end of that
     /// block if it is full.
     next: u32,
+    /// How many torn entries lie behind the newest one. Any of them may yet read as sound.
+    torn: u32,
+}
+
+/// How often an entry is read before it is believed: a single cell between its levels passes one time in 65,536.
+const READS: u8 = 16;
+
+/// What lies on flash, at one reading.
+#[derive(Default)]
+struct Scan {
+    /// The sound entry with the highest number: that, what it says, and where.
+    newest: Option<(u32, State, u32)>,
+    /// First entry of each block behind which all is blank.
+    free: [u32; BLOCKS as usize],
+    /// Whether a block holds a sound entry.
+    sound: [bool; BLOCKS as usize],
+}
+
+impl Scan {
+    /// Reads both blocks; entries from number `ceiling` on do not count.
+    fn read<F: NorFlash>(flash: &mut F, ceiling: u32) -> Self {
+        let mut scan = Self::default();
+        for block in 0..BLOCKS {
+            let start = block_start(block);
+            scan.free[block as usize] = start;
+            for index in 0..ENTRIES_PER_BLOCK {
+                let address = start + index * ENTRY_LEN as u32;
+                let mut bytes = [0; ENTRY_LEN];
+                let readable = flash.read(address, &mut bytes).is_ok();
+                if readable && is_blank(&bytes) {
+                    continue;
+                }
+                scan.free[block as usize] = address + ENTRY_LEN as u32;
+                let Some((sequence, state)) = State::parse(&bytes).filter(|_| readable) else {
+                    continue;
+                };
+                if sequence >= ceiling {
+                    continue;
+                }
+                scan.sound[block as usize] = true;
+                if scan.newest.is_none_or(|(highest, ..)| sequence > highest) {
+                    scan.newest = Some((sequence, state, address));
+                }
+            }
+        }
+        scan
+    }
+
+    /// How many torn entries lie behind the one at `newest`.
+    fn torn_behind(&self, newest: u32) -> u32 {
+        let home = block_of(newest);
+        let other = (home + 1) % BLOCKS;
+        let begun = if self.sound[other as usize] { 0 } else { self.free[other as usize] - block_start(other) };
+        (self.free[home as usize] - (newest + ENTRY_LEN as u32) + begun) / ENTRY_LEN as u32
+    }
 }
 
 impl<F: NorFlash> BootRecord<F> {
@@ -81,30 +141,29 @@ impl<F: NorFlash> BootRecord<F> {
             assert!(F::ERASE_SIZE == ERASE_SIZE as usize && F::WRITE_SIZE <= WRITE_SIZE as usize);
             assert!(F::READ_SIZE <= WRITE_SIZE as usize);
         }
-        let mut newest: Option<(u32, State, u32)> = None;
-        // First entry of each block behind which all is blank.
-        let mut free = [0; BLOCKS as usize];
-        for (block, free) in (0..BLOCKS).zip(&mut free) {
-            let start = block_start(block);
-            *free = start;
-            for index in 0..ENTRIES_PER_BLOCK {
-                let address = start + index * ENTRY_LEN as u32;
-                let mut bytes = [0; ENTRY_LEN];
-                let readable = flash.read(address, &mut bytes).is_ok();
-                if readable && bytes.iter().all(|byte| *byte == 0xFF) {
-                    continue;
-                }
-                *free = address + ENTRY_LEN as u32;
-                let Some((sequence, state)) = State::parse(&bytes).filter(|_| readable) else {
-                    continue;
-                };
-                if newest.is_none_or(|(highest, ..)| sequence > highest) {
-                    newest = Some((sequence, state, block));
-                }
+        let mut ceiling = u32::MAX;
+        loop {
+            let scan = Scan::read(&mut flash, ceiling);
+            let Some((sequence, state, address)) = scan.newest else {
+                let next = scan.free[0];
+                return Self { flash, state: State::default(), sequence: 0, home: 0, next, torn: 0 };
+            };
+            if !reads_as(&mut flash, address, |bytes| State::parse(bytes) == Some((sequence, state))) {
+                ceiling = sequence;
+                continue;
             }
+            let torn = scan.torn_behind(address);
+            let home = block_of(address);
+            return Self { flash, state, sequence, home, next: scan.free[home as usize], torn };
         }
-        let (sequence, state, block) = newest.unwrap_or_default();
-        Self { flash, state, sequence, home: block, next: free[block as usize] }
+    }
+
+    /// Makes what the record says independent of what a power cut has torn. Does nothing if nothing is torn.
+    ///
+    /// # Errors
+    /// If flash fails.
+    pub fn settle(&mut self) -> Result<(), RecordError<F::Error>> {
+        if self.torn == 0 { Ok(()) } else { self.write(self.state) }
     }
 
     /// What the record says.
@@ -172,20 +231,21 @@ impl<F: NorFlash> BootRecord<F> {
     /// # Errors
     /// If flash fails, or does not hold what is written.
     pub fn write(&mut self, state: State) -> Result<(), RecordError<F::Error>> {
-        if state == self.state && self.sequence != 0 {
+        if state == self.state && self.sequence != 0 && self.torn == 0 {
             return Ok(());
         }
-        let sequence = self.sequence.wrapping_add(1);
+        // Each torn entry has a number above the one that was the newest before it.
+        let sequence = self.sequence.wrapping_add(1 + self.torn);
         let bytes = state.emit(sequence);
         for _attempt in 0..2 {
             let address = self.room()?;
             self.next = address + ENTRY_LEN as u32;
             self.flash.write(address, &bytes).map_err(RecordError::Flash)?;
-            let mut seen = [0; ENTRY_LEN];
-            if self.flash.read(address, &mut seen).is_ok() && seen == bytes {
+            if reads_as(&mut self.flash, address, |seen| *seen == bytes) {
                 self.sequence = sequence;
                 self.home = block_of(address);
                 self.state = state;
+                self.torn = 0;
                 return Ok(());
             }
         }
@@ -204,15 +264,28 @@ impl<F: NorFlash> BootRecord<F> {
 
     /// Address of a blank entry; moves to the other block, which is erased first, if this one is full.
     fn room(&mut self) -> Result<u32, RecordError<F::Error>> {
-        let offset = self.next - BOOT_RECORD.start;
+        let end = block_start(self.home) + ERASE_SIZE;
         // Only a record without any entry starts at the first byte of a block that was not erased here.
-        if offset == 0 || !offset.is_multiple_of(ERASE_SIZE) {
-            return Ok(self.next);
+        while self.next < end {
+            if reads_as(&mut self.flash, self.next, |bytes| is_blank(bytes)) {
+                return Ok(self.next);
+            }
+            self.next += ENTRY_LEN as u32;
         }
         let other = block_start((self.home + 1) % BLOCKS);
         self.flash.erase(other, other + ERASE_SIZE).map_err(RecordError::Flash)?;
         Ok(other)
     }
+}
+
+/// Whether every one of several reads of the entry at `address` satisfies `is_good`.
+fn reads_as<F: NorFlash>(flash: &mut F, address: u32, is_good: impl Fn(&[u8; ENTRY_LEN]) -> bool) -> bool {
+    let mut bytes = [0; ENTRY_LEN];
+    (0..READS).all(|_| flash.read(address, &mut bytes).is_ok() && is_good(&bytes))
+}
+
+fn is_blank(bytes: &[u8; ENTRY_LEN]) -> bool {
+    bytes.iter().all(|byte| *byte == 0xFF)
 }
 
 fn block_start(block: u32) -> u32 {
