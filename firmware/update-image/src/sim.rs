@@ -382,10 +382,10 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
             // Few or many: one cell is the hardest to notice.
             let every = 1 << (self.supply.draw() % 12);
             // Nothing else is missing in every other case: what is written may read as sound.
-            let nearly_done = self.supply.draw() % 2 == 0;
+            let nearly_done = self.supply.draw().is_multiple_of(2);
             for (mask, done) in reached.unsteady.iter_mut().zip(&mut reached.done) {
                 *done |= if nearly_done { 0xFF } else { 0 };
-                if self.supply.draw() % every == 0 {
+                if self.supply.draw().is_multiple_of(every) {
                     *mask = 1 << (self.supply.draw() % 8);
                     *done &= !*mask;
                 }

@@ -267,7 +267,7 @@ impl<F: NorFlash> BootRecord<F> {
         let end = block_start(self.home) + ERASE_SIZE;
         // Only a record without any entry starts at the first byte of a block that was not erased here.
         while self.next < end {
-            if reads_as(&mut self.flash, self.next, |bytes| is_blank(bytes)) {
+            if reads_as(&mut self.flash, self.next, is_blank) {
                 return Ok(self.next);
             }
             self.next += ENTRY_LEN as u32;
