@@ -130,20 +130,20 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
         // What could not be installed, or has proved bad, must not be found again.
         self.remove_update();
         let state = self.state();
-        let restored = match slot {
-            Ok(image) if Some(ImageId::from(&image)) == state.confirmed => Ok(image),
-            _ => match self.verify_previous() {
-                Some(previous) if Some(ImageId::from(&previous)) == state.confirmed => {
-                    self.copy_to_slot(PREVIOUS_BIN, &previous).map_err(NothingToStart::from)
-                }
-                _ => {
-                    self.log.event(Event::NoPrevious);
-                    return match slot {
-                        Ok(image) => self.start(&image, Some(crate::TRIAL_STARTS)),
-                        Err(nothing) => Decision::Recover(nothing),
-                    };
-                }
-            },
+        // Copied even if the slot verifies: a copy that was cut short may have read well this once.
+        let restored = match (self.verify_previous(), slot) {
+            (Some(previous), _) if Some(ImageId::from(&previous)) == state.confirmed => {
+                self.copy_to_slot(PREVIOUS_BIN, &previous).map_err(NothingToStart::from)
+            }
+            (_, Ok(image)) if Some(ImageId::from(&image)) == state.confirmed => Ok(image),
+            (_, Ok(image)) => {
+                self.log.event(Event::NoPrevious);
+                return self.start(&image, Some(crate::TRIAL_STARTS));
+            }
+            (_, Err(nothing)) => {
+                self.log.event(Event::NoPrevious);
+                return Decision::Recover(nothing);
+            }
         };
         match restored {
             Ok(image) => {

@@ -265,13 +265,13 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     /// `image.bin` is good.
     fn update(&mut self, image: &ImageInfo, slot: Slot) -> Decision {
         let state = self.state();
-        let Some(installed) = slot.ok().filter(|installed| installed.hash == image.hash) else {
+        let interrupted = state.phase == Phase::Installing && state.subject == ImageId::from(image);
+        let Some(installed) = slot.ok().filter(|installed| installed.hash == image.hash && !interrupted) else {
+            // A copy that was cut short is made anew even if it verifies: cells that a cut left between their levels
+            // may have read well this once.
             return self.install(image, slot);
         };
         self.log.event(Event::UpdateInstalled(installed.version));
-        if state.phase == Phase::Installing && state.subject == ImageId::from(image) {
-            return self.begin_trial(&installed);
-        }
         self.remove_update();
         self.without_update(slot, StoreError::NotFound)
     }

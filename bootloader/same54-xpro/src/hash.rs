@@ -5,6 +5,7 @@ use same54::Icm;
 use update_image::{Digest, SoftwareDigest};
 
 /// The unit, or the core.
+#[allow(clippy::large_enum_variant, reason = "there is one, on the stack of `main`")]
 pub enum BootDigest {
     /// ICM has passed its test.
     Hardware(Icm),
