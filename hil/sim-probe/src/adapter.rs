@@ -15,10 +15,7 @@ use probe_rs::probe::{DebugProbe, DebugProbeError, WireProtocol};
 use same54_sim::Board;
 
 use crate::dap::{DebugPort, Nak, Port, Target};
-use crate::wired::{AIRCR, RESET_LATENCY};
-
-/// DHCSR: what a debugger polls while it waits for the core.
-const DHCSR: u32 = 0xE000_EDF0;
+use crate::wired::{AIRCR, DHCSR, RESET_LATENCY};
 
 /// Virtual time that passes with each poll of a running core, unless told otherwise.
 const QUANTUM: Duration = Duration::from_micros(100);

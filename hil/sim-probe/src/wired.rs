@@ -14,7 +14,14 @@ pub(crate) const AIRCR: u32 = 0xE000_ED0C;
 /// Virtual time that passes after a write to AIRCR: the chip has to get to its reset although the core may be halted.
 pub(crate) const RESET_LATENCY: Duration = Duration::from_micros(1);
 
-/// A board whose owner lets it run between the probe's accesses.
+/// DHCSR: where a debugger halts, steps and releases the core.
+pub(crate) const DHCSR: u32 = 0xE000_EDF0;
+
+/// Virtual time that passes after a write to DHCSR, less than a transfer takes at 4 MHz (46 clocks of SWCLK): whoever
+/// steps or halts the core reads of it in the next transfer, and probes send both in one batch.
+const TRANSFER: Duration = Duration::from_micros(10);
+
+/// A board whose owner lets it run between the probe's visits. A visit may be more than one access.
 pub struct Wired<'b>(pub &'b mut Board);
 
 impl Target for Wired<'_> {
@@ -28,10 +35,13 @@ impl Target for Wired<'_> {
 
     fn write(&mut self, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
         self.0.debug_write(addr, size, value)?;
-        if addr == AIRCR {
-            let until = self.0.now() + RESET_LATENCY;
-            self.0.run_until(until);
-        }
+        let passes = match addr {
+            AIRCR => RESET_LATENCY,
+            DHCSR => TRANSFER,
+            _ => return Ok(()),
+        };
+        let until = self.0.now() + passes;
+        self.0.run_until(until);
         Ok(())
     }
 }
