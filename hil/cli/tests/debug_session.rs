@@ -4,6 +4,7 @@
 mod support;
 
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use hil::elf::Image;
@@ -159,4 +160,17 @@ fn an_editors_session_from_attaching_to_a_running_core_to_leaving_a_halted_one()
     for _ in 0..3 {
         board.says("demo: 100 ms");
     }
+}
+
+/// probe-rs' driver takes the orderly end of a connection for nothing received, and waits on at full speed.
+#[test]
+fn a_board_that_ends_during_a_session_is_an_error_there() {
+    let demo = program("demo").display().to_string();
+    let board = LiveBoard::start(&["--elf", &demo, "--probe", "0"]);
+    let mut session = attach(&board);
+    session.core(0).unwrap().halt(HALT).unwrap();
+    assert_eq!(board.interrupt().0, Some(0));
+    let (sender, result) = channel();
+    std::thread::spawn(move || sender.send(session.core(0).and_then(|mut core| core.status()).is_err()));
+    assert_eq!(result.recv_timeout(PATIENCE), Ok(true));
 }

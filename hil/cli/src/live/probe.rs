@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use sim_probe::Wired;
 use sim_probe::glasgow::Glasgow;
@@ -26,6 +27,9 @@ pub(super) fn serve(listener: &TcpListener, board: &Handle) {
 fn client(mut stream: TcpStream, board: &Handle) -> Result<(), Gone> {
     // An answer is one small packet that the client waits for.
     let _ = stream.set_nodelay(true);
+    // When the board ends, even by a signal, the connection is reset: probe-rs' driver takes an orderly end for an answer
+    // that is still to come, and would wait for ever. Nothing is lost, answers have been read before the next request.
+    let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
     let mut glasgow = Glasgow::new();
     let mut buffer = [0; 1 << 16];
     loop {
