@@ -23,7 +23,7 @@ pub enum Torn {
     /// Part of its bits, chosen by the seed, over the whole of it.
     Bits,
     /// All or part of its bits, and some of the cells are between their levels: each read gives 0 or 1, until the next
-    /// erase, or until a program makes them 0.
+    /// erase, or until a program makes them 0. See [`SimFlash::set_bias`].
     Unsteady,
     /// All.
     After,
@@ -159,6 +159,8 @@ pub struct SimFlash<const WRITE: usize, const PROGRAM: usize, const ERASE: usize
     dead: bool,
     single_program: bool,
     times: Times,
+    /// See [`set_bias`](Self::set_bias).
+    bias: u32,
 }
 
 /// Typical times of the operations.
@@ -214,6 +216,7 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
             dead: false,
             single_program,
             times,
+            bias: 1,
         }
     }
 
@@ -274,6 +277,12 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> SimFlash<WRIT
     /// Rules that were broken: a bit that a program should have set, a quad word programmed twice.
     pub fn violations(&self) -> &[std::string::String] {
         &self.violations
+    }
+
+    /// Unsteady cells do not read as they were meant to once in 2 to the power of `bias`: 1 at first, so either way
+    /// equally often. The higher, the harder to notice by reading again.
+    pub fn set_bias(&mut self, bias: u32) {
+        self.bias = bias;
     }
 
     /// From now on every call fails, or no longer does.
@@ -433,7 +442,9 @@ impl<const WRITE: usize, const PROGRAM: usize, const ERASE: usize> ReadNorFlash 
             let block = &self.blocks[at / ERASE];
             now.copy_from_slice(&block.bytes[offset..offset + len]);
             for (cell, bits) in block.unsteady.range(offset..offset + len) {
-                now[cell - offset] ^= self.supply.draw() as u8 & bits;
+                // What was meant is the other level than the one that is stored.
+                let as_meant = (0..self.bias).fold(0, |as_meant, _| as_meant | self.supply.draw() as u8);
+                now[cell - offset] ^= as_meant & bits;
             }
             (at, rest) = (at + len, later);
         }
