@@ -64,6 +64,7 @@ pub(crate) enum Kind {
     LslRS,
     LsrR,
     LsrRS,
+    /// `b` is Rd as well.
     Movt,
     Uxtb,
     Uxth,

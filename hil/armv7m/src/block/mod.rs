@@ -17,6 +17,7 @@ use core::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use code::{Code, with_codes};
+use code::{Operand, Part};
 
 use crate::coverage::Coverage;
 use crate::op::{Kind, Op};

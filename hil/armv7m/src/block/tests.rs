@@ -1,11 +1,12 @@
-use super::{Block, Blocks, Code, Exit, Step};
+use super::{Block, Blocks, Code, Exit, Operand, Part, Step, translate};
 use crate::op::{Kind, Op};
 use crate::state::Core;
 use crate::{Bus, BusFault, Config, Cycle, Size, exec};
 
 const RAM: u32 = 0x2000_0000;
 
-/// 256 bytes of RAM, and as many of a device that asks for attention when it is written.
+/// 256 bytes of RAM, all over the lower quarter of the addresses, and as many of a device that asks for attention when it
+/// is written.
 #[derive(Clone, Debug, PartialEq)]
 struct Memory {
     ram: [u8; 256],
@@ -35,12 +36,12 @@ impl Bus for Memory {
     }
 
     fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
-        let bytes = self.ram.get(addr.wrapping_sub(RAM) as usize..)?.get(..size as usize)?;
+        let bytes = self.ram.get(offset(addr)?..)?.get(..size as usize)?;
         Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)))
     }
 
     fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
-        let bytes = self.ram.get_mut(addr.wrapping_sub(RAM) as usize..).and_then(|from| from.get_mut(..size as usize));
+        let bytes = offset(addr).and_then(|at| self.ram.get_mut(at..)?.get_mut(..size as usize));
         bytes.map(|bytes| bytes.copy_from_slice(&value.to_le_bytes()[..size as usize])).is_some()
     }
 
@@ -51,6 +52,11 @@ impl Bus for Memory {
     fn attention(&self) -> bool {
         self.attention
     }
+}
+
+/// Of a byte of RAM.
+fn offset(addr: u32) -> Option<usize> {
+    (addr < 0x4000_0000).then_some(addr as usize % 256)
 }
 
 fn next(seed: &mut u64) -> u32 {
@@ -104,51 +110,109 @@ fn execute(steps: Vec<Step>, mut core: Core, mut memory: Memory) -> String {
     format!("{left:?} {} {memory:x?}", outcome(&core))
 }
 
+/// Random operands for one step after the other, and the end of the block.
+fn steps(parts: &[Part], linked: bool, seed: &mut u64) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let mut op = match part.code.kind() {
+            Some(kind) => instruction(kind, seed),
+            None => Op::new(Kind::It, 0, 0, 0, 1, next(seed)),
+        };
+        if let Some(before) = steps.last().filter(|_| linked) {
+            let result = before.op.a;
+            let other = match part.from {
+                Some(Operand::B) => {
+                    op.b = result;
+                    Some(&mut op.c)
+                }
+                Some(Operand::C) => {
+                    op.c = result;
+                    Some(&mut op.b)
+                }
+                None => None,
+            };
+            if parts[at - 1].passing {
+                op.a = result;
+                if let Some(other) = other.filter(|other| **other == result) {
+                    *other = (result + 1) % 8;
+                }
+            }
+        }
+        if part.code.kind().is_some_and(is_branch) {
+            op.imm = Exit::to_address(0x300).0;
+        }
+        let count = at as u8 + 1;
+        steps.push(Step { op: Op { cost: 2 * count, ..op }, code: part.code, offset: count - 1, count });
+    }
+    let end = Op { imm: Exit::to_address(0x400).0, cost: 99, ..Op::default() };
+    steps.push(Step { op: end, code: Code::Next, offset: 50, count: 50 });
+    steps
+}
+
+/// Registers and memory before the steps.
+fn before(round: u64, seed: &mut u64) -> (Core, Memory) {
+    let mut core = Core::new(Config { cpuid: 0, irq_lines: 8, priority_bits: 3, code: 0..0x1000 });
+    core.limit = 1_000;
+    core.fp_ready = !round.is_multiple_of(8);
+    core.set_nzcv(next(seed) << 28);
+    for register in &mut core.r[..8] {
+        *register = match next(seed) % 16 {
+            0 => next(seed) << 1,
+            1 => 0x4000_0000 + next(seed) % 64,
+            2 | 3 => next(seed) % 3,
+            _ => RAM + 4 * (next(seed) % 40),
+        };
+    }
+    core.r[13] = RAM + 0x80;
+    for single in &mut core.s[..32] {
+        *single = next(seed) << 1;
+    }
+    // What is loaded may be an address in its turn.
+    let mut ram = [0; 256];
+    for word in ram.as_chunks_mut::<4>().0 {
+        *word = (RAM + 4 * (next(seed) % 40)).to_le_bytes();
+    }
+    (core, Memory { ram, device: [0; 256], attention: false })
+}
+
 #[test]
 fn a_fused_step_does_what_its_parts_do_one_after_the_other() {
-    for (codes, fused) in Code::FUSED {
+    for (parts, fused) in Code::FUSED {
         let mut left = std::collections::BTreeSet::new();
-        for round in 0..200 {
+        for round in 0..400 {
             let mut seed = round * 0x1_0000_0001 + *fused as u64;
-            let mut steps: Vec<Step> = (1..)
-                .zip(codes.iter())
-                .map(|(count, code)| {
-                    let op = match code.kind() {
-                        Some(kind) => instruction(kind, &mut seed),
-                        None => Op::new(Kind::It, 0, 0, 0, 1, next(&mut seed)),
-                    };
-                    let imm = if code.kind().is_some_and(is_branch) { Exit::to_address(0x300).0 } else { op.imm };
-                    Step { op: Op { cost: 2 * count, imm, ..op }, code: *code, offset: count - 1, count }
-                })
-                .collect();
-            let end = Op { imm: Exit::to_address(0x400).0, cost: 99, ..Op::default() };
-            steps.push(Step { op: end, code: Code::Next, offset: 50, count: 50 });
-            let config = Config { cpuid: 0, irq_lines: 8, priority_bits: 3, code: 0..0x1000 };
-            let mut core = Core::new(config);
-            core.limit = 1_000;
-            core.fp_ready = round % 8 != 0;
-            core.set_nzcv(next(&mut seed) << 28);
-            for register in &mut core.r[..8] {
-                *register = match next(&mut seed) % 8 {
-                    0 => next(&mut seed) << 1,
-                    1 => 0x4000_0000 + next(&mut seed) % 64,
-                    2 => next(&mut seed) % 3,
-                    _ => RAM + 4 * (next(&mut seed) % 40),
-                };
-            }
-            core.r[13] = RAM + 0x80;
-            for single in &mut core.s[..32] {
-                *single = next(&mut seed) << 1;
-            }
-            let memory = Memory { ram: [0x5A; 256], device: [0; 256], attention: false };
+            let mut steps = steps(parts, true, &mut seed);
+            let (core, memory) = before(round, &mut seed);
             let apart = execute(steps.clone(), core.clone(), memory.clone());
             steps[0].code = *fused;
             let together = execute(steps, core, memory);
-            assert_eq!(together, apart, "{fused:?}, round {round}");
+            assert_eq!(together, apart, "{fused:?}, round {round}: {parts:?}");
             left.insert(apart.split(' ').next().map(str::to_owned));
         }
         assert!(left.contains(&Some("Link".to_owned())), "{fused:?} never came to its end: {left:?}");
     }
+}
+
+#[test]
+fn steps_are_fused_only_where_their_operands_are_linked() {
+    let (mut fused_steps, mut others) = (0, 0);
+    for (parts, fused) in Code::FUSED.iter().filter(|(parts, _)| parts.iter().any(|part| part.from.is_some())) {
+        for round in 0..400 {
+            let mut seed = round * 0x2_0000_0003 + *fused as u64;
+            let apart = steps(parts, round.is_multiple_of(2), &mut seed);
+            let (core, memory) = before(round, &mut seed);
+            let mut together = apart.clone();
+            translate::fuse(&mut together);
+            if together[0].code == *fused {
+                fused_steps += 1;
+            } else {
+                others += 1;
+            }
+            let (together, apart) = (execute(together, core.clone(), memory.clone()), execute(apart, core, memory));
+            assert_eq!(together, apart, "{fused:?}, round {round}: {parts:?}");
+        }
+    }
+    assert!(fused_steps > 100 && others > 100, "{fused_steps} fused and {others} others");
 }
 
 fn is_branch(kind: Kind) -> bool {

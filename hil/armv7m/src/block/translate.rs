@@ -1,6 +1,8 @@
 //! From code to the steps of one block.
 
-use super::{Code, Exit, Step, flags};
+use std::sync::LazyLock;
+
+use super::{Code, Exit, Operand, Part, Step, flags};
 use crate::decode::{self, advance_it};
 use crate::op::{Kind, Op, mem_form};
 use crate::{Bus, Cycle, timing};
@@ -238,8 +240,8 @@ fn ends_block(op: &Op) -> bool {
     ) || goes_anywhere(op)
 }
 
-/// Makes one step of several, the longest sequence first. The others stay where they are: the first finds them there, and
-/// a condition may still go to one of them.
+/// Makes one step of several, so that as few as possible remain. The others stay where they are: the first finds them
+/// there, and a condition may still go to one of them.
 pub(super) fn fuse(steps: &mut [Step]) {
     for step in &mut *steps {
         step.code = match step.code {
@@ -248,17 +250,65 @@ pub(super) fn fuse(steps: &mut [Step]) {
             _ => Code::of(step.op.kind),
         };
     }
-    let mut at = 0;
-    while at < steps.len() {
+    // The fewest steps from each place to the end, and the sequence to begin with.
+    let mut best = vec![(0u32, 1, None); steps.len() + 1];
+    for at in (0..steps.len()).rev() {
         let rest = &steps[at..];
-        let matches = |codes: &[Code]| codes.len() <= rest.len() && codes.iter().zip(rest).all(|(a, b)| *a == b.code);
-        let longest = Code::FUSED.iter().filter(|(codes, _)| matches(codes)).max_by_key(|(codes, _)| codes.len());
-        match longest {
-            Some((codes, fused)) => {
-                steps[at].code = *fused;
-                at += codes.len();
+        best[at] = (best[at + 1].0 + 1, 1, None);
+        for (parts, fused) in sequences(rest[0].code) {
+            let count = best.get(at + parts.len()).map_or(u32::MAX, |(count, ..)| count + 1);
+            if count < best[at].0 && fits(parts, rest) {
+                best[at] = (count, parts.len(), Some(*fused));
             }
-            None => at += 1,
         }
     }
+    let mut at = 0;
+    while at < steps.len() {
+        let (_, len, fused) = best[at];
+        steps[at].code = fused.unwrap_or(steps[at].code);
+        at += len;
+    }
+}
+
+/// The sequences that begin with a step.
+fn sequences(first: Code) -> &'static [(&'static [Part], Code)] {
+    type Sequences = Vec<(&'static [Part], Code)>;
+    static BY_FIRST: LazyLock<Vec<Sequences>> = LazyLock::new(|| {
+        let mut sequences: Vec<Sequences> = vec![Vec::new(); Code::Cold as usize + 1];
+        for (parts, fused) in Code::FUSED {
+            sequences[parts[0].code as usize].push((parts, *fused));
+        }
+        sequences
+    });
+    &BY_FIRST[first as usize]
+}
+
+/// Whether `steps` begin with what a sequence consists of.
+fn fits(parts: &[Part], steps: &[Step]) -> bool {
+    if parts.len() > steps.len() || parts.iter().zip(steps).any(|(part, step)| part.code != step.code) {
+        return false;
+    }
+    let pairs = parts.windows(2).zip(steps.windows(2));
+    pairs.into_iter().all(|(parts, steps)| {
+        let (result, op) = (steps[0].op.a, &steps[1].op);
+        let (operand, other) = match parts[1].from {
+            Some(Operand::B) => (op.b, reads_c(op.kind).then_some(op.c)),
+            Some(Operand::C) => (op.c, reads_b(op.kind).then_some(op.b)),
+            None => return !parts[0].passing,
+        };
+        operand == result && (!parts[0].passing || op.a == result && other != Some(result))
+    })
+}
+
+/// Whether an instruction that computes a value reads register `b`.
+fn reads_b(kind: Kind) -> bool {
+    use Kind as K;
+    let moves = matches!(kind, K::MovI | K::MovR | K::MvnR | K::Uxtb | K::Uxth | K::Sxtb | K::Sxth | K::Rev | K::Clz);
+    !moves && !matches!(kind, K::LslI | K::LsrI | K::AsrI | K::RorI)
+}
+
+/// Whether it reads register `c`.
+fn reads_c(kind: Kind) -> bool {
+    use Kind as K;
+    !matches!(kind, K::MovI | K::AddI | K::RsbI | K::AndI | K::OrrI | K::EorI | K::Movt | K::Ubfx | K::Sbfx)
 }

@@ -129,7 +129,7 @@ fn plain_immediate(hw1: u32, hw2: u32, pc: u32) -> Decoded {
         4 => data_immediate(Alu::Mov, false, rd, 0, imm16, kept),
         10 if rn == 15 => data_immediate(Alu::Mov, false, rd, 0, here.wrapping_sub(imm12), kept),
         10 => data_immediate(Alu::Sub, false, rd, rn, imm12, kept),
-        12 => Op::new(Kind::Movt, rd, 0, 0, 0, imm16 << 16),
+        12 => Op::new(Kind::Movt, rd, rd, 0, 0, imm16 << 16),
         16 | 18 | 24 | 26 => {
             let signed = operation < 24;
             let position = five + u32::from(signed);

@@ -1,7 +1,8 @@
 //! The rest: general forms, table branches, exclusive accesses; DSP, system and floating point are dispatched on.
 
 use super::alu::shift_carry;
-use super::{dsp, system, vfp};
+use super::memory::{Any, Reach};
+use super::{dsp, hot, system, vfp};
 use crate::decode::{Invalid, LSL, LSR};
 use crate::op::{Alu, Kind, Op, mem_form};
 use crate::state::{Core, Trap, Trapped, ccr, cfsr};
@@ -66,20 +67,12 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
         Kind::LdmIa | Kind::LdmDb => return core.load_multiple::<B, CHECKED>(bus, op, pc, cycle),
         Kind::StmDb => {
             let addr = core.r[usize::from(op.b & 15)].wrapping_sub(4 * op.imm.count_ones());
-            core.store_list::<B, CHECKED>(bus, addr, op.imm, cycle)?;
+            core.store_list::<B, Any<CHECKED>>(bus, addr, op.imm, cycle)?;
             if op.d != 0 {
                 core.r[usize::from(op.b & 15)] = addr;
             }
         }
-        Kind::Tbb | Kind::Tbh => {
-            let base = if op.b == 15 { pc.wrapping_add(4) } else { core.r[usize::from(op.b & 15)] };
-            let index = core.r[usize::from(op.c & 15)];
-            let entry = match op.kind {
-                Kind::Tbb => core.load::<B, CHECKED>(bus, base.wrapping_add(index), Size::Byte, cycle)?,
-                _ => core.load::<B, CHECKED>(bus, base.wrapping_add(index << 1), Size::Half, cycle)?,
-            };
-            return Ok(pc.wrapping_add(4).wrapping_add(entry << 1));
-        }
+        Kind::Tbb | Kind::Tbh => return hot::table_branch::<B, Any<CHECKED>>(core, bus, op.kind, op, pc, cycle),
         Kind::Ldrex | Kind::Ldrexb | Kind::Ldrexh => {
             let addr = core.r[usize::from(op.b & 15)].wrapping_add(op.imm);
             let size = exclusive_size(op.kind);
@@ -210,7 +203,7 @@ impl Core {
         } else {
             None
         };
-        if let Err(trapped) = self.load_list::<B, CHECKED>(bus, addr, op.imm & 0x7FFF, cycle) {
+        if let Err(trapped) = self.load_list::<B, Any<CHECKED>>(bus, addr, op.imm & 0x7FFF, cycle) {
             self.r[rn] = base;
             return Err(trapped);
         }
@@ -224,17 +217,17 @@ impl Core {
     }
 
     #[inline]
-    pub(super) fn load_list<B: Bus, const CHECKED: bool>(
+    pub(super) fn load_list<B: Bus, R: Reach<B>>(
         &mut self,
         bus: &mut B,
         mut addr: u32,
         mut list: u32,
         cycle: u64,
-    ) -> Result<(), Trapped> {
-        self.check_aligned(addr, Size::Word)?;
+    ) -> Result<(), R::Refusal> {
+        R::check_aligned(self, addr)?;
         while list != 0 {
             let register = (list.trailing_zeros() & 15) as usize;
-            self.r[register] = self.load::<B, CHECKED>(bus, addr, Size::Word, cycle)?;
+            self.r[register] = R::load(self, bus, addr, Size::Word, cycle)?;
             addr = addr.wrapping_add(4);
             list &= list - 1;
         }
@@ -242,17 +235,17 @@ impl Core {
     }
 
     #[inline]
-    pub(super) fn store_list<B: Bus, const CHECKED: bool>(
+    pub(super) fn store_list<B: Bus, R: Reach<B>>(
         &mut self,
         bus: &mut B,
         mut addr: u32,
         mut list: u32,
         cycle: u64,
-    ) -> Result<(), Trapped> {
-        self.check_aligned(addr, Size::Word)?;
+    ) -> Result<(), R::Refusal> {
+        R::check_aligned(self, addr)?;
         while list != 0 {
             let register = (list.trailing_zeros() & 15) as usize;
-            self.store::<B, CHECKED>(bus, addr, Size::Word, self.r[register], cycle)?;
+            R::store(self, bus, addr, Size::Word, self.r[register], cycle)?;
             addr = addr.wrapping_add(4);
             list &= list - 1;
         }

@@ -2,6 +2,7 @@
 //! the kind apart from the instruction, so that a caller who knows the kind gets the code of that kind alone.
 
 use super::alu::shift_plain;
+use super::memory::{Elsewhere, Plain, Reach};
 use super::vfp;
 use crate::float;
 use crate::op::{Kind, Op};
@@ -14,168 +15,183 @@ macro_rules! register {
     };
 }
 
-/// Data processing: registers and flags, no more. False if `kind` is none.
+/// The values of the registers `b` and `c`.
 #[inline(always)]
-pub(super) fn simple(core: &mut Core, kind: Kind, op: &Op) -> bool {
+pub(super) fn operands(core: &Core, op: &Op) -> (u32, u32) {
+    (register!(core, op.b), register!(core, op.c))
+}
+
+/// The result of an instruction that does nothing but compute it, out of the values of the registers `b` and `c`. None if
+/// `kind` is none of these.
+#[inline(always)]
+pub(super) fn value(core: &Core, kind: Kind, op: &Op, (first, second): (u32, u32)) -> Option<u32> {
+    macro_rules! shifted {
+        () => {
+            shift_plain(second, op.d, op.imm)
+        };
+    }
+    Some(match kind {
+        Kind::MovI => op.imm,
+        Kind::MovR => second,
+        Kind::MvnR => !second,
+        Kind::AddI => first.wrapping_add(op.imm),
+        Kind::AddR => first.wrapping_add(second),
+        Kind::AddLsl => first.wrapping_add(second << (op.imm & 31)),
+        Kind::AddSh => first.wrapping_add(shifted!()),
+        Kind::AdcR => first.wrapping_add(second).wrapping_add(u32::from(core.c)),
+        Kind::SbcR => first.wrapping_sub(second).wrapping_sub(u32::from(!core.c)),
+        Kind::SubR => first.wrapping_sub(second),
+        Kind::SubSh => first.wrapping_sub(shifted!()),
+        Kind::RsbI => op.imm.wrapping_sub(first),
+        Kind::RsbSh => shifted!().wrapping_sub(first),
+        Kind::AndI => first & op.imm,
+        Kind::AndR => first & second,
+        Kind::AndSh => first & shifted!(),
+        Kind::OrrI => first | op.imm,
+        Kind::OrrR => first | second,
+        Kind::OrrLsl => first | second << (op.imm & 31),
+        Kind::OrrLsr => first | second >> (op.imm & 31),
+        Kind::OrrSh => first | shifted!(),
+        Kind::EorI => first ^ op.imm,
+        Kind::EorR => first ^ second,
+        Kind::EorLsl => first ^ second << (op.imm & 31),
+        Kind::EorLsr => first ^ second >> (op.imm & 31),
+        Kind::EorRor => first ^ second.rotate_right(op.imm),
+        Kind::EorSh => first ^ shifted!(),
+        Kind::BicR => first & !second,
+        Kind::BicSh => first & !shifted!(),
+        Kind::LslI => second << (op.imm & 31),
+        Kind::LsrI => second >> (op.imm & 31),
+        Kind::AsrI => ((second as i32) >> (op.imm & 31)) as u32,
+        Kind::RorI => second.rotate_right(op.imm),
+        Kind::LslR => match second & 0xFF {
+            amount @ 0..32 => first << amount,
+            _ => 0,
+        },
+        Kind::LsrR => match second & 0xFF {
+            amount @ 0..32 => first >> amount,
+            _ => 0,
+        },
+        Kind::Movt => first & 0xFFFF | op.imm,
+        Kind::Uxtb => second & 0xFF,
+        Kind::Uxth => second & 0xFFFF,
+        Kind::Sxtb => second as i8 as u32,
+        Kind::Sxth => second as i16 as u32,
+        Kind::Ubfx => first >> (op.d & 31) & op.imm,
+        Kind::Sbfx => (((first << (op.c & 31)) as i32) >> (op.d & 31)) as u32,
+        Kind::Rev => second.swap_bytes(),
+        Kind::Clz => second.leading_zeros(),
+        Kind::Mul => first.wrapping_mul(second),
+        _ => return None,
+    })
+}
+
+/// Data processing: registers and flags, no more. `first` and `second` are the values of the registers `b` and `c`. False
+/// if `kind` is none.
+#[inline(always)]
+pub(super) fn simple(core: &mut Core, kind: Kind, op: &Op, (first, second): (u32, u32)) -> bool {
     macro_rules! r {
         ($field:ident) => {
             register!(core, op.$field)
         };
     }
-    macro_rules! shifted {
-        () => {
-            shift_plain(r!(c), op.d, op.imm)
-        };
-    }
-    macro_rules! offset {
-        () => {
-            r!(b).wrapping_add(op.imm)
-        };
+    if let Some(value) = value(core, kind, op, (first, second)) {
+        r!(a) = value;
+        return true;
     }
     match kind {
         Kind::Nop | Kind::It | Kind::Barrier => {}
-        Kind::MovI => r!(a) = op.imm,
         Kind::MovIS => r!(a) = core.logical(op.imm, op.d),
-        Kind::MovR => r!(a) = r!(c),
         Kind::MovRS => {
-            let value = r!(c);
+            let value = second;
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::MvnR => r!(a) = !r!(c),
-        Kind::AddI => r!(a) = offset!(),
-        Kind::AddIS => r!(a) = core.adds(r!(b), op.imm),
-        Kind::AddR => r!(a) = r!(b).wrapping_add(r!(c)),
-        Kind::AddRS => r!(a) = core.adds(r!(b), r!(c)),
-        Kind::AddLsl => r!(a) = r!(b).wrapping_add(r!(c) << (op.imm & 31)),
-        Kind::AddSh => r!(a) = r!(b).wrapping_add(shifted!()),
-        Kind::AdcR => r!(a) = r!(b).wrapping_add(r!(c)).wrapping_add(u32::from(core.c)),
-        Kind::AdcRS => r!(a) = core.add_flags(r!(b), r!(c), core.c),
-        Kind::SbcR => r!(a) = r!(b).wrapping_sub(r!(c)).wrapping_sub(u32::from(!core.c)),
-        Kind::SbcRS => r!(a) = core.add_flags(r!(b), !r!(c), core.c),
-        Kind::SubIS => r!(a) = core.subs(r!(b), op.imm),
-        Kind::SubR => r!(a) = r!(b).wrapping_sub(r!(c)),
-        Kind::SubRS => r!(a) = core.subs(r!(b), r!(c)),
-        Kind::SubSh => r!(a) = r!(b).wrapping_sub(shifted!()),
-        Kind::RsbI => r!(a) = op.imm.wrapping_sub(r!(b)),
-        Kind::RsbIS => r!(a) = core.subs(op.imm, r!(b)),
-        Kind::RsbSh => r!(a) = shifted!().wrapping_sub(r!(b)),
+        Kind::AddIS => r!(a) = core.adds(first, op.imm),
+        Kind::AddRS => r!(a) = core.adds(first, second),
+        Kind::AdcRS => r!(a) = core.add_flags(first, second, core.c),
+        Kind::SbcRS => r!(a) = core.add_flags(first, !second, core.c),
+        Kind::SubIS => r!(a) = core.subs(first, op.imm),
+        Kind::SubRS => r!(a) = core.subs(first, second),
+        Kind::RsbIS => r!(a) = core.subs(op.imm, first),
         Kind::CmpI => {
-            core.subs(r!(b), op.imm);
+            core.subs(first, op.imm);
         }
         Kind::CmpR => {
-            core.subs(r!(b), r!(c));
+            core.subs(first, second);
         }
-        Kind::AndI => r!(a) = r!(b) & op.imm,
-        Kind::AndIS => r!(a) = core.logical(r!(b) & op.imm, op.d),
-        Kind::AndR => r!(a) = r!(b) & r!(c),
+        Kind::AndIS => r!(a) = core.logical(first & op.imm, op.d),
         Kind::AndRS => {
-            let value = r!(b) & r!(c);
+            let value = first & second;
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::AndSh => r!(a) = r!(b) & shifted!(),
-        Kind::OrrI => r!(a) = r!(b) | op.imm,
-        Kind::OrrR => r!(a) = r!(b) | r!(c),
         Kind::OrrRS => {
-            let value = r!(b) | r!(c);
+            let value = first | second;
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::OrrLsl => r!(a) = r!(b) | r!(c) << (op.imm & 31),
-        Kind::OrrLsr => r!(a) = r!(b) | r!(c) >> (op.imm & 31),
-        Kind::OrrSh => r!(a) = r!(b) | shifted!(),
-        Kind::EorI => r!(a) = r!(b) ^ op.imm,
-        Kind::EorR => r!(a) = r!(b) ^ r!(c),
         Kind::EorRS => {
-            let value = r!(b) ^ r!(c);
+            let value = first ^ second;
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::EorLsl => r!(a) = r!(b) ^ r!(c) << (op.imm & 31),
-        Kind::EorLsr => r!(a) = r!(b) ^ r!(c) >> (op.imm & 31),
-        Kind::EorRor => r!(a) = r!(b) ^ r!(c).rotate_right(op.imm),
-        Kind::EorSh => r!(a) = r!(b) ^ shifted!(),
-        Kind::BicR => r!(a) = r!(b) & !r!(c),
         Kind::BicRS => {
-            let value = r!(b) & !r!(c);
+            let value = first & !second;
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::BicSh => r!(a) = r!(b) & !shifted!(),
-        Kind::LslI => r!(a) = r!(c) << (op.imm & 31),
         Kind::LslIS => {
-            let value = r!(c);
+            let value = second;
             core.c = value >> ((32 - op.imm) & 31) & 1 != 0;
             core.set_nz(value << (op.imm & 31));
             r!(a) = value << (op.imm & 31);
         }
-        Kind::LsrI => r!(a) = r!(c) >> (op.imm & 31),
         Kind::LsrIS => {
-            let value = r!(c);
+            let value = second;
             core.c = value >> ((op.imm - 1) & 31) & 1 != 0;
             core.set_nz(value >> (op.imm & 31));
             r!(a) = value >> (op.imm & 31);
         }
-        Kind::AsrI => r!(a) = ((r!(c) as i32) >> (op.imm & 31)) as u32,
         Kind::AsrIS => {
-            let value = r!(c);
+            let value = second;
             core.c = value >> ((op.imm - 1) & 31) & 1 != 0;
             let result = ((value as i32) >> (op.imm & 31)) as u32;
             core.set_nz(result);
             r!(a) = result;
         }
-        Kind::RorI => r!(a) = r!(c).rotate_right(op.imm),
-        Kind::LslR => {
-            let amount = r!(c) & 0xFF;
-            r!(a) = if amount < 32 { r!(b) << amount } else { 0 };
-        }
-        Kind::LsrR => {
-            let amount = r!(c) & 0xFF;
-            r!(a) = if amount < 32 { r!(b) >> amount } else { 0 };
-        }
-        Kind::Movt => r!(a) = r!(a) & 0xFFFF | op.imm,
-        Kind::Uxtb => r!(a) = r!(c) & 0xFF,
-        Kind::Uxth => r!(a) = r!(c) & 0xFFFF,
-        Kind::Sxtb => r!(a) = r!(c) as i8 as u32,
-        Kind::Sxth => r!(a) = r!(c) as i16 as u32,
-        Kind::Ubfx => r!(a) = r!(b) >> (op.d & 31) & op.imm,
-        Kind::Sbfx => r!(a) = (((r!(b) << (op.c & 31)) as i32) >> (op.d & 31)) as u32,
-        Kind::Bfi => r!(a) = r!(a) & !op.imm | r!(b) << (op.d & 31) & op.imm,
-        Kind::Rev => r!(a) = r!(c).swap_bytes(),
-        Kind::Clz => r!(a) = r!(c).leading_zeros(),
-        Kind::Mul => r!(a) = r!(b).wrapping_mul(r!(c)),
+        Kind::Bfi => r!(a) = r!(a) & !op.imm | first << (op.d & 31) & op.imm,
         Kind::MulS => {
-            let value = r!(b).wrapping_mul(r!(c));
+            let value = first.wrapping_mul(second);
             core.set_nz(value);
             r!(a) = value;
         }
-        Kind::Mla => r!(a) = r!(b).wrapping_mul(r!(c)).wrapping_add(core.r[(op.imm & 15) as usize]),
-        Kind::Mls => r!(a) = core.r[(op.imm & 15) as usize].wrapping_sub(r!(b).wrapping_mul(r!(c))),
+        Kind::Mla => r!(a) = first.wrapping_mul(second).wrapping_add(core.r[(op.imm & 15) as usize]),
+        Kind::Mls => r!(a) = core.r[(op.imm & 15) as usize].wrapping_sub(first.wrapping_mul(second)),
         Kind::Umull => {
-            let product = u64::from(r!(b)) * u64::from(r!(c));
+            let product = u64::from(first) * u64::from(second);
             r!(a) = product as u32;
             r!(d) = (product >> 32) as u32;
         }
         Kind::Umlal => {
             let addend = u64::from(r!(d)) << 32 | u64::from(r!(a));
-            let sum = (u64::from(r!(b)) * u64::from(r!(c))).wrapping_add(addend);
+            let sum = (u64::from(first) * u64::from(second)).wrapping_add(addend);
             r!(a) = sum as u32;
             r!(d) = (sum >> 32) as u32;
         }
         Kind::Umaal => {
-            let sum = u64::from(r!(b)) * u64::from(r!(c)) + u64::from(r!(a)) + u64::from(r!(d));
+            let sum = u64::from(first) * u64::from(second) + u64::from(r!(a)) + u64::from(r!(d));
             r!(a) = sum as u32;
             r!(d) = (sum >> 32) as u32;
         }
         Kind::Smull => {
-            let product = i64::from(r!(b) as i32) * i64::from(r!(c) as i32);
+            let product = i64::from(first as i32) * i64::from(second as i32);
             r!(a) = product as u32;
             r!(d) = (product >> 32) as u32;
         }
         Kind::Smlal => {
             let addend = (u64::from(r!(d)) << 32 | u64::from(r!(a))) as i64;
-            let sum = (i64::from(r!(b) as i32) * i64::from(r!(c) as i32)).wrapping_add(addend);
+            let sum = (i64::from(first as i32) * i64::from(second as i32)).wrapping_add(addend);
             r!(a) = sum as u32;
             r!(d) = (sum >> 32) as u32;
         }
@@ -184,38 +200,12 @@ pub(super) fn simple(core: &mut Core, kind: Kind, op: &Op) -> bool {
     true
 }
 
-/// Loads, stores and divisions: these may trap. False if `kind` is none.
+/// Divisions: these may trap. False if `kind` is none.
 #[inline(always)]
-pub(super) fn access<B: Bus, const CHECKED: bool>(
-    core: &mut Core,
-    bus: &mut B,
-    kind: Kind,
-    op: &Op,
-    cycle: u64,
-) -> Result<bool, Trapped> {
+pub(super) fn division(core: &mut Core, kind: Kind, op: &Op) -> Result<bool, Trapped> {
     macro_rules! r {
         ($field:ident) => {
             register!(core, op.$field)
-        };
-    }
-    macro_rules! load {
-        ($addr:expr, $size:ident) => {
-            core.load::<B, CHECKED>(bus, $addr, Size::$size, cycle)?
-        };
-    }
-    macro_rules! store {
-        ($addr:expr, $size:ident, $value:expr) => {
-            core.store::<B, CHECKED>(bus, $addr, Size::$size, $value, cycle)?
-        };
-    }
-    macro_rules! offset {
-        () => {
-            r!(b).wrapping_add(op.imm)
-        };
-    }
-    macro_rules! indexed {
-        () => {
-            r!(b).wrapping_add(r!(c) << (op.imm & 3))
         };
     }
     match kind {
@@ -234,6 +224,54 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
                 r!(a) = quotient as u32;
             }
         },
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Whether [`access`] knows `kind`.
+#[inline(always)]
+pub(super) fn is_access(kind: Kind) -> bool {
+    let plain = (Kind::LdrI as u8..=Kind::Pop as u8).contains(&(kind as u8));
+    plain || kind == Kind::StmIa
+}
+
+/// Loads and stores. `first` and `second` are the values of the registers `b` and `c`. False if `kind` is none.
+#[inline(always)]
+pub(super) fn access<B: Bus, R: Reach<B>>(
+    core: &mut Core,
+    bus: &mut B,
+    kind: Kind,
+    op: &Op,
+    (first, second): (u32, u32),
+    cycle: u64,
+) -> Result<bool, R::Refusal> {
+    macro_rules! r {
+        ($field:ident) => {
+            register!(core, op.$field)
+        };
+    }
+    macro_rules! load {
+        ($addr:expr, $size:ident) => {
+            R::load(core, bus, $addr, Size::$size, cycle)?
+        };
+    }
+    macro_rules! store {
+        ($addr:expr, $size:ident, $value:expr) => {
+            R::store(core, bus, $addr, Size::$size, $value, cycle)?
+        };
+    }
+    macro_rules! offset {
+        () => {
+            first.wrapping_add(op.imm)
+        };
+    }
+    macro_rules! indexed {
+        () => {
+            first.wrapping_add(second << (op.imm & 3))
+        };
+    }
+    match kind {
         Kind::LdrI => r!(a) = load!(offset!(), Word),
         Kind::LdrbI => r!(a) = load!(offset!(), Byte),
         Kind::LdrhI => r!(a) = load!(offset!(), Half),
@@ -257,7 +295,7 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
             r!(b) = addr;
         }
         Kind::LdrPost => {
-            let value = load!(r!(b), Word);
+            let value = load!(first, Word);
             r!(b) = offset!();
             r!(a) = value;
         }
@@ -267,7 +305,7 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
             r!(b) = addr;
         }
         Kind::LdrbPost => {
-            let value = load!(r!(b), Byte);
+            let value = load!(first, Byte);
             r!(b) = offset!();
             r!(a) = value;
         }
@@ -277,7 +315,7 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
             r!(b) = addr;
         }
         Kind::StrPost => {
-            store!(r!(b), Word, r!(a));
+            store!(first, Word, r!(a));
             r!(b) = offset!();
         }
         Kind::StrbPre => {
@@ -286,35 +324,35 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
             r!(b) = addr;
         }
         Kind::StrbPost => {
-            store!(r!(b), Byte, r!(a) & 0xFF);
+            store!(first, Byte, r!(a) & 0xFF);
             r!(b) = offset!();
         }
         Kind::Ldrd => {
             let addr = offset!();
-            core.check_aligned(addr, Size::Word)?;
+            R::check_aligned(core, addr)?;
             let first = load!(addr, Word);
             r!(c) = load!(addr.wrapping_add(4), Word);
             r!(a) = first;
         }
         Kind::Strd => {
             let addr = offset!();
-            core.check_aligned(addr, Size::Word)?;
+            R::check_aligned(core, addr)?;
             store!(addr, Word, r!(a));
-            store!(addr.wrapping_add(4), Word, r!(c));
+            store!(addr.wrapping_add(4), Word, second);
         }
         Kind::Push => {
             let base = core.r[13].wrapping_sub(4 * u32::from(op.d));
-            core.store_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
+            core.store_list::<B, R>(bus, base, op.imm, cycle)?;
             core.r[13] = base;
         }
         Kind::Pop => {
             let base = core.r[13];
-            core.load_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
+            core.load_list::<B, R>(bus, base, op.imm, cycle)?;
             core.r[13] = base.wrapping_add(4 * u32::from(op.d));
         }
         Kind::StmIa => {
-            let base = r!(b);
-            core.store_list::<B, CHECKED>(bus, base, op.imm, cycle)?;
+            let base = first;
+            core.store_list::<B, R>(bus, base, op.imm, cycle)?;
             if op.d != 0 {
                 r!(b) = base.wrapping_add(4 * op.imm.count_ones());
             }
@@ -326,13 +364,7 @@ pub(super) fn access<B: Bus, const CHECKED: bool>(
 
 /// Floating point that needs no look at CPACR and lazy stacking: only while [`Core::fp_ready`]. False if `kind` is none.
 #[inline(always)]
-pub(super) fn float<B: Bus, const CHECKED: bool>(
-    core: &mut Core,
-    bus: &mut B,
-    kind: Kind,
-    op: &Op,
-    cycle: u64,
-) -> Result<bool, Trapped> {
+pub(super) fn float<B: Bus>(core: &mut Core, bus: &mut B, kind: Kind, op: &Op) -> Result<bool, Elsewhere> {
     macro_rules! r {
         ($field:ident) => {
             register!(core, op.$field)
@@ -345,12 +377,12 @@ pub(super) fn float<B: Bus, const CHECKED: bool>(
     }
     macro_rules! load {
         ($addr:expr, $size:ident) => {
-            core.load::<B, CHECKED>(bus, $addr, Size::$size, cycle)?
+            <Plain as Reach<B>>::load(core, bus, $addr, Size::$size, 0)?
         };
     }
     macro_rules! store {
         ($addr:expr, $size:ident, $value:expr) => {
-            core.store::<B, CHECKED>(bus, $addr, Size::$size, $value, cycle)?
+            <Plain as Reach<B>>::store(core, bus, $addr, Size::$size, $value, 0)?
         };
     }
     macro_rules! offset {
@@ -385,7 +417,7 @@ pub(super) fn float<B: Bus, const CHECKED: bool>(
         Kind::Vmrs if op.a == 15 => core.set_nzcv(core.fpscr),
         Kind::Vldr => {
             let addr = if op.b == 15 { op.imm } else { offset!() };
-            core.check_aligned(addr, Size::Word)?;
+            <Plain as Reach<B>>::check_aligned(core, addr)?;
             s!(a) = load!(addr, Word);
             if op.d == 2 {
                 core.s[usize::from((op.a + 1) & 31)] = load!(addr.wrapping_add(4), Word);
@@ -393,7 +425,7 @@ pub(super) fn float<B: Bus, const CHECKED: bool>(
         }
         Kind::Vstr => {
             let addr = offset!();
-            core.check_aligned(addr, Size::Word)?;
+            <Plain as Reach<B>>::check_aligned(core, addr)?;
             store!(addr, Word, s!(a));
             if op.d == 2 {
                 store!(addr.wrapping_add(4), Word, core.s[usize::from((op.a + 1) & 31)]);
@@ -428,18 +460,37 @@ pub(super) fn is_taken(core: &Core, kind: Kind, op: &Op) -> Option<bool> {
     })
 }
 
-/// POP with the PC in its list; tells where it goes.
+/// POP with the PC in its list; returns what is loaded into the PC.
 #[inline(always)]
-pub(super) fn pop_pc<B: Bus, const CHECKED: bool>(
+pub(super) fn pop_pc<B: Bus, R: Reach<B>>(
     core: &mut Core,
     bus: &mut B,
     op: &Op,
     cycle: u64,
-) -> Result<u32, Trapped> {
+) -> Result<u32, R::Refusal> {
     let base = core.r[13];
     let end = base.wrapping_add(4 * u32::from(op.d));
-    core.load_list::<B, CHECKED>(bus, base, op.imm & 0x7FFF, cycle)?;
-    let target = core.load::<B, CHECKED>(bus, end.wrapping_sub(4), Size::Word, cycle)?;
+    core.load_list::<B, R>(bus, base, op.imm & 0x7FFF, cycle)?;
+    let target = R::load(core, bus, end.wrapping_sub(4), Size::Word, cycle)?;
     core.r[13] = end;
-    core.branch_exchange(target)
+    Ok(target)
+}
+
+/// TBB and TBH; tells where they go.
+#[inline(always)]
+pub(super) fn table_branch<B: Bus, R: Reach<B>>(
+    core: &mut Core,
+    bus: &mut B,
+    kind: Kind,
+    op: &Op,
+    pc: u32,
+    cycle: u64,
+) -> Result<u32, R::Refusal> {
+    let base = if op.b == 15 { pc.wrapping_add(4) } else { register!(core, op.b) };
+    let index = register!(core, op.c);
+    let entry = match kind {
+        Kind::Tbb => R::load(core, bus, base.wrapping_add(index), Size::Byte, cycle)?,
+        _ => R::load(core, bus, base.wrapping_add(index << 1), Size::Half, cycle)?,
+    };
+    Ok(pc.wrapping_add(4).wrapping_add(entry << 1))
 }

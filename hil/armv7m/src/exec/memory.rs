@@ -6,6 +6,90 @@ use crate::ppb::is_ppb;
 use crate::state::{Core, Trapped, ccr, cfsr};
 use crate::{Bus, Size};
 
+/// How an instruction reaches memory.
+pub(super) trait Reach<B: Bus> {
+    /// What is said instead of an access.
+    type Refusal;
+
+    fn load(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Self::Refusal>;
+
+    fn store(core: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, cycle: u64) -> Result<(), Self::Refusal>;
+
+    /// The address of words that must be aligned: see [`Core::check_aligned`].
+    fn check_aligned(core: &mut Core, addr: u32) -> Result<(), Self::Refusal>;
+}
+
+/// What [`Plain`] does not reach: the instruction must be executed anew with [`Any`], which writes again at most what it
+/// has already written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Elsewhere;
+
+/// Plain memory alone: no access of it traps, takes time or asks for attention.
+pub(super) struct Plain;
+
+impl<B: Bus> Reach<B> for Plain {
+    type Refusal = Elsewhere;
+
+    #[inline(always)]
+    fn load(_: &mut Core, bus: &mut B, addr: u32, size: Size, _: u64) -> Result<u32, Elsewhere> {
+        bus.plain_read(addr, size).ok_or(Elsewhere)
+    }
+
+    #[inline(always)]
+    fn store(_: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, _: u64) -> Result<(), Elsewhere> {
+        if bus.plain_write(addr, size, value) { Ok(()) } else { Err(Elsewhere) }
+    }
+
+    #[inline(always)]
+    fn check_aligned(_: &mut Core, addr: u32) -> Result<(), Elsewhere> {
+        if addr & 3 == 0 { Ok(()) } else { Err(Elsewhere) }
+    }
+}
+
+/// What [`Plain`] has refused.
+pub(super) struct Slow;
+
+impl<B: Bus> Reach<B> for Slow {
+    type Refusal = Trapped;
+
+    #[inline(always)]
+    fn load(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Trapped> {
+        core.load_slow::<B, false>(bus, addr, size, cycle)
+    }
+
+    #[inline(always)]
+    fn store(core: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, cycle: u64) -> Result<(), Trapped> {
+        core.store_slow::<B, false>(bus, addr, size, value, cycle)
+    }
+
+    #[inline(always)]
+    fn check_aligned(core: &mut Core, addr: u32) -> Result<(), Trapped> {
+        core.check_aligned(addr, Size::Word)
+    }
+}
+
+/// All of the address space, with or without the checks of [`exec`](super).
+pub(super) struct Any<const CHECKED: bool>;
+
+impl<B: Bus, const CHECKED: bool> Reach<B> for Any<CHECKED> {
+    type Refusal = Trapped;
+
+    #[inline(always)]
+    fn load(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Trapped> {
+        core.load::<B, CHECKED>(bus, addr, size, cycle)
+    }
+
+    #[inline(always)]
+    fn store(core: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, cycle: u64) -> Result<(), Trapped> {
+        core.store::<B, CHECKED>(bus, addr, size, value, cycle)
+    }
+
+    #[inline(always)]
+    fn check_aligned(core: &mut Core, addr: u32) -> Result<(), Trapped> {
+        core.check_aligned(addr, Size::Word)
+    }
+}
+
 /// SRAM region of the memory map, where data lives: no attention, any alignment.
 const SRAM: u32 = 0x2000_0000;
 const SRAM_SIZE: u32 = 0x2000_0000;

@@ -14,6 +14,8 @@ mod vfp;
 
 pub(crate) use run::{Left, run_blocks};
 
+use memory::Any;
+
 use crate::Bus;
 use crate::op::{Kind, Op};
 use crate::state::{Core, Trapped};
@@ -28,7 +30,11 @@ pub(crate) fn execute_checked<B: Bus>(
     cycle: &mut u64,
 ) -> Result<u32, Trapped> {
     let next = pc.wrapping_add(u32::from(op.len));
-    if hot::simple(core, op.kind, op) || hot::access::<B, true>(core, bus, op.kind, op, *cycle)? {
+    let operands = hot::operands(core, op);
+    if hot::simple(core, op.kind, op, operands)
+        || hot::division(core, op.kind, op)?
+        || hot::access::<B, Any<true>>(core, bus, op.kind, op, operands, *cycle)?
+    {
         *cycle += u64::from(std::mem::take(&mut core.late));
         return Ok(next);
     }
@@ -48,7 +54,10 @@ pub(crate) fn execute_checked<B: Bus>(
             core.r[14] = next | 1;
             core.branch_register(target)
         }
-        Kind::PopPc => hot::pop_pc::<B, true>(core, bus, op, *cycle),
+        Kind::PopPc => {
+            let target = hot::pop_pc::<B, Any<true>>(core, bus, op, *cycle)?;
+            core.branch_exchange(target)
+        }
         _ => {
             core.cycle = *cycle;
             let next = cold::execute::<B, true>(core, bus, op, pc);

@@ -1,5 +1,6 @@
 //! The fast loop: blocks from one branch to the next.
 
+use super::memory::{Any, Elsewhere, Plain, Slow};
 use super::{cold, hot};
 use crate::block::{Blocks, Code, Exit, Step, with_codes};
 use crate::decode::advance_it;
@@ -52,10 +53,18 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
             core.instructions = instructions;
             return Left::Near;
         }
-        let mut rest = steps.iter();
+        // The steps from the one that is executed on.
+        let mut rest = steps;
+        // Steps from that on that is `$ahead` of the first of `rest`, itself included.
+        macro_rules! left {
+            ($ahead:expr) => {
+                rest.len() - $ahead
+            };
+        }
+        // Number of the step from which on so many are left.
         macro_rules! index {
-            () => {
-                (steps.len() - rest.len() - 1) as u32
+            ($left:expr) => {
+                (steps.len() - $left) as u32
             };
         }
         macro_rules! end_cycle {
@@ -82,30 +91,16 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
             };
         }
         macro_rules! trapped {
-            ($step:expr) => {{
+            ($step:expr, $left:expr) => {{
                 let step: &Step = $step;
                 save!(step, pc!(step));
                 core.it = step.op.it;
-                return Left::Trapped { block: number, at: index!(), op: step.op };
+                return Left::Trapped { block: number, at: index!($left), op: step.op };
             }};
-        }
-        // After an instruction that may have called the limit in.
-        macro_rules! stop_if_asked {
-            ($step:expr) => {
-                if core.limit == 0 {
-                    let step: &Step = $step;
-                    let next = pc!(step).wrapping_add(u32::from(step.op.len));
-                    save!(step, next);
-                    core.cycle = core.cycle.wrapping_add(wait!(step, next));
-                    core.it = advance_it(step.op.it);
-                    core.loaded = timing::loads(&step.op);
-                    return Left::Stopped { block: number, at: index!() };
-                }
-            };
         }
         // Once the branch is linked, its cost includes the pipeline's reload and wait states; `extra` is the reload.
         macro_rules! direct {
-            ($step:expr, $extra:expr) => {{
+            ($step:expr, $left:expr, $extra:expr) => {{
                 let step: &Step = $step;
                 match Exit(step.op.imm).target() {
                     Ok(target) => {
@@ -119,7 +114,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                         if step.code != Code::Next {
                             core.cycle = core.cycle.wrapping_add($extra + wait!(step, target));
                         }
-                        return Left::Link { block: number, at: index!() };
+                        return Left::Link { block: number, at: index!($left) };
                     }
                 }
             }};
@@ -144,80 +139,60 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                 }
             }};
         }
-        macro_rules! out_of_line {
-            ($step:expr) => {{
-                let step: &Step = $step;
-                let pc = pc!(step);
-                core.cycle = end_cycle!(step);
-                match cold::execute::<B, false>(core, bus, &step.op, pc) {
-                    Ok(next) => {
-                        start = start.wrapping_add(core.cycle.wrapping_sub(end_cycle!(step)));
-                        if next != pc.wrapping_add(u32::from(step.op.len)) {
-                            indirect!(step, next);
-                        }
-                        stop_if_asked!(step);
-                    }
-                    Err(Trapped) => {
-                        start = start.wrapping_add(core.cycle.wrapping_sub(end_cycle!(step)));
-                        trapped!(step)
-                    }
-                }
+        // The next three yield what register `a` holds afterwards, for the next step of a sequence.
+        macro_rules! simple {
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {{
+                hot::simple(core, Kind::$kind, &$step.op, $operands);
+                core.r[usize::from($step.op.a)]
             }};
         }
-        macro_rules! simple {
-            ($kind:ident, $step:expr) => {
-                hot::simple(core, Kind::$kind, &$step.op)
+        macro_rules! passing {
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {
+                hot::value(core, Kind::$kind, &$step.op, $operands).unwrap_or(0)
             };
         }
         macro_rules! access {
-            ($kind:ident, $step:expr) => {
-                match hot::access::<B, false>(core, bus, Kind::$kind, &$step.op, end_cycle!($step)) {
-                    Ok(_) => stop_if_asked!($step),
-                    Err(Trapped) => trapped!($step),
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {{
+                if hot::access::<B, Plain>(core, bus, Kind::$kind, &$step.op, $operands, 0).is_err() {
+                    break $left;
                 }
-            };
+                core.r[usize::from($step.op.a)]
+            }};
         }
         macro_rules! division {
-            ($kind:ident, $step:expr) => {
-                match hot::access::<B, false>(core, bus, Kind::$kind, &$step.op, end_cycle!($step)) {
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {
+                match hot::division(core, Kind::$kind, &$step.op) {
                     Ok(_) => start = start.wrapping_add(u64::from(std::mem::take(&mut core.late))),
-                    Err(Trapped) => trapped!($step),
+                    Err(Trapped) => trapped!($step, $left),
                 }
             };
         }
         macro_rules! float {
-            ($kind:ident, $step:expr) => {
-                if core.fp_ready {
-                    match hot::float::<B, false>(core, bus, Kind::$kind, &$step.op, end_cycle!($step)) {
-                        Ok(true) => stop_if_asked!($step),
-                        Ok(false) => out_of_line!($step),
-                        Err(Trapped) => trapped!($step),
-                    }
-                } else {
-                    out_of_line!($step)
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {
+                if !core.fp_ready || !matches!(hot::float(core, bus, Kind::$kind, &$step.op), Ok(true)) {
+                    break $left;
                 }
             };
         }
         macro_rules! condition {
-            ($kind:ident, $step:expr) => {
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {
                 if hot::is_taken(core, Kind::$kind, &$step.op) == Some(true) {
-                    direct!($step, 1)
+                    direct!($step, $left, 1)
                 }
             };
         }
         // Past what the condition in this step guards.
         macro_rules! skip {
-            ($step:expr) => {{
+            ($step:expr, $left:expr) => {{
                 start = start.wrapping_sub(u64::from($step.op.c));
-                let next = index!() as usize + 1 + usize::from($step.op.d);
-                rest = steps.get(next..).unwrap_or(&[]).iter();
+                rest = steps.get(steps.len() - $left + 1 + usize::from($step.op.d)..).unwrap_or(&[]);
                 continue;
             }};
         }
         macro_rules! guard {
-            ($kind:ident, $step:expr) => {
+            ($kind:ident, $step:expr, $left:expr, $operands:expr) => {
                 if !passes(core, $step.op.imm) {
-                    skip!($step);
+                    skip!($step, $left);
                 }
             };
         }
@@ -226,71 +201,165 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                 let step: &Step = $step;
                 save!(step, pc!(step));
                 core.it = step.op.it;
-                return Left::New { block: number, at: index!() };
+                return Left::New { block: number, at: index!(left!(0)) };
             }};
         }
+        macro_rules! table_branch {
+            ($kind:ident, $step:expr) => {
+                match hot::table_branch::<B, Plain>(core, bus, Kind::$kind, &$step.op, pc!($step), 0) {
+                    Ok(target) => indirect!($step, target),
+                    Err(Elsewhere) => break left!(0),
+                }
+            };
+        }
+        macro_rules! operands {
+            ($step:ident, $last:ident) => {
+                hot::operands(core, &$step.op)
+            };
+            ($step:ident, $last:ident b) => {
+                ($last, core.r[usize::from($step.op.c)])
+            };
+            ($step:ident, $last:ident c) => {
+                (core.r[usize::from($step.op.b)], $last)
+            };
+        }
+        // What each of `these` does, from that in place `ahead` on; `last` is what the one before yields.
         macro_rules! sequence {
-            ($step:expr, $how:ident $kind:ident $(, $more:ident $next:ident)*) => {{
-                $how!($kind, $step);
-                $(
-                    let Some(next) = rest.next() else { break };
-                    $more!($next, next);
-                )*
-            }};
+            ($these:ident, $ahead:expr, $last:ident) => {};
+            ($these:ident, $ahead:expr, $last:ident [$how:ident $kind:ident $($from:ident)?] $($more:tt)*) => {
+                let step = &$these[$ahead];
+                let _last = $how!($kind, step, left!($ahead), operands!(step, $last $($from)?));
+                sequence!($these, $ahead + 1, _last $($more)*);
+            };
         }
+        // How many steps are left when one must be executed out of line.
         macro_rules! dispatch {
             (
                 simple: [$($simple:ident)*] access: [$($access:ident)*] division: [$($division:ident)*] float: [$($float:ident)*]
                 condition: [$($condition:ident)*] jump: [$($jump:ident)*] indirect: [$($indirect:ident)*]
-                fused: [$($fused:ident = $($how:ident $kind:ident),+;)*]
+                fused: [$($fused:ident = $($how:ident $kind:ident $($from:ident)?),+;)*]
             ) => {
-                while let Some(step) = rest.next() {
+                loop {
+                    let Some(step) = rest.first() else { break 0 };
                     match step.code {
-                        $(Code::$simple => { simple!($simple, step); })*
-                        $(Code::$access => { access!($access, step); })*
-                        $(Code::$division => { division!($division, step); })*
-                        $(Code::$float => { float!($float, step); })*
-                        $(Code::$condition => { condition!($condition, step); })*
-                        $(Code::$fused => sequence!(step, $($how $kind),+),)*
-                        Code::B | Code::Next => direct!(step, 0),
+                        $(Code::$simple => { simple!($simple, step, left!(0), hot::operands(core, &step.op)); })*
+                        $(Code::$access => { access!($access, step, left!(0), hot::operands(core, &step.op)); })*
+                        $(Code::$division => { division!($division, step, left!(0), ()); })*
+                        $(Code::$float => { float!($float, step, left!(0), ()); })*
+                        $(Code::$condition => { condition!($condition, step, left!(0), ()); })*
+                        $(Code::$fused => {
+                            const STEPS: usize = [$(Code::$kind),+].len();
+                            let Some((these, behind)) = rest.split_first_chunk::<STEPS>() else { break 0 };
+                            sequence!(these, 0, none $([$how $kind $($from)?])+);
+                            rest = behind;
+                            continue;
+                        })*
+                        Code::B | Code::Next => direct!(step, left!(0), 0),
                         Code::Bl => {
                             core.r[14] = pc!(step).wrapping_add(4) | 1;
-                            direct!(step, 0)
+                            direct!(step, left!(0), 0)
                         }
                         Code::Bx => match core.branch_exchange(core.r[usize::from(step.op.c & 15)]) {
                             Ok(target) => indirect!(step, target),
-                            Err(Trapped) => trapped!(step),
+                            Err(Trapped) => trapped!(step, left!(0)),
                         },
                         Code::Blx => {
                             let target = core.r[usize::from(step.op.c & 15)];
                             core.r[14] = pc!(step).wrapping_add(2) | 1;
                             match core.branch_register(target) {
                                 Ok(target) => indirect!(step, target),
-                                Err(Trapped) => trapped!(step),
+                                Err(Trapped) => trapped!(step, left!(0)),
                             }
                         }
-                        Code::PopPc => match hot::pop_pc::<B, false>(core, bus, &step.op, end_cycle!(step)) {
-                            Ok(target) => indirect!(step, target),
-                            Err(Trapped) => trapped!(step),
+                        Code::PopPc => match hot::pop_pc::<B, Plain>(core, bus, &step.op, 0) {
+                            Ok(target) => match core.branch_exchange(target) {
+                                Ok(target) => indirect!(step, target),
+                                Err(Trapped) => trapped!(step, left!(0)),
+                            },
+                            Err(Elsewhere) => break left!(0),
                         },
-                        Code::If => guard!(If, step),
+                        Code::Tbb => table_branch!(Tbb, step),
+                        Code::Tbh => table_branch!(Tbh, step),
+                        Code::If => guard!(If, step, left!(0), ()),
                         Code::IfNew => {
                             if passes(core, step.op.imm) {
                                 new!(step);
                             }
-                            skip!(step);
+                            skip!(step, left!(0));
                         }
                         Code::Mark => new!(step),
-                        Code::Cold => out_of_line!(step),
+                        Code::Cold => break left!(0),
                     }
+                    rest = &rest[1..];
                 }
             };
         }
-        with_codes!(dispatch);
-        // Every block ends in a step that leaves it.
-        core.pc = block.pc;
-        core.cycle = start;
-        core.instructions = instructions;
-        return Left::Near;
+        loop {
+            let left = with_codes!(dispatch);
+            // Every block ends in a step that leaves it.
+            let Some((step, behind)) = steps.get(steps.len() - left..).and_then(|steps| steps.split_first()) else {
+                core.pc = block.pc;
+                core.cycle = start;
+                core.instructions = instructions;
+                return Left::Near;
+            };
+            if hot::is_access(step.op.kind) {
+                if elsewhere(core, bus, &step.op, end_cycle!(step)).is_err() {
+                    trapped!(step, left);
+                }
+            } else {
+                let pc = pc!(step);
+                core.cycle = end_cycle!(step);
+                let result = out_of_line(core, bus, &step.op, pc);
+                start = start.wrapping_add(core.cycle.wrapping_sub(end_cycle!(step)));
+                match result {
+                    Ok(target) if target != pc.wrapping_add(u32::from(step.op.len)) => indirect!(step, target),
+                    Ok(_) => {}
+                    Err(Trapped) => trapped!(step, left),
+                }
+            }
+            // The limit was called in.
+            if core.limit == 0 {
+                let next = pc!(step).wrapping_add(u32::from(step.op.len));
+                save!(step, next);
+                core.cycle = core.cycle.wrapping_add(wait!(step, next));
+                core.it = advance_it(step.op.it);
+                core.loaded = timing::loads(&step.op);
+                return Left::Stopped { block: number, at: index!(left) };
+            }
+            rest = behind;
+        }
     }
+}
+
+/// An access of more than plain memory.
+#[inline(always)]
+fn elsewhere<B: Bus>(core: &mut Core, bus: &mut B, op: &Op, cycle: u64) -> Result<(), Trapped> {
+    // What programs reach registers of devices with.
+    match op.kind {
+        Kind::LdrI => device::<B>(core, bus, Kind::LdrI, op, cycle),
+        Kind::StrI => device::<B>(core, bus, Kind::StrI, op, cycle),
+        kind => any_access(core, bus, kind, op, cycle),
+    }
+}
+
+#[inline(never)]
+fn any_access<B: Bus>(core: &mut Core, bus: &mut B, kind: Kind, op: &Op, cycle: u64) -> Result<(), Trapped> {
+    device(core, bus, kind, op, cycle)
+}
+
+#[inline(always)]
+fn device<B: Bus>(core: &mut Core, bus: &mut B, kind: Kind, op: &Op, cycle: u64) -> Result<(), Trapped> {
+    hot::access::<B, Slow>(core, bus, kind, op, hot::operands(core, op), cycle).map(|_| ())
+}
+
+/// Any other instruction that the loop does not do in line. Returns the address of the next one; what takes longer than
+/// usual is added to `core.cycle`.
+#[inline(never)]
+fn out_of_line<B: Bus>(core: &mut Core, bus: &mut B, op: &Op, pc: u32) -> Result<u32, Trapped> {
+    if op.kind == Kind::PopPc {
+        let target = hot::pop_pc::<B, Any<false>>(core, bus, op, core.cycle)?;
+        return core.branch_exchange(target);
+    }
+    cold::execute::<B, false>(core, bus, op, pc)
 }
