@@ -70,6 +70,11 @@ impl Scratch {
     pub const fn new() -> Self {
         Self([0; ERASE_SIZE as usize])
     }
+
+    /// The memory, for what else needs a block of it once [`boot`] has decided.
+    pub fn bytes_mut(&mut self) -> &mut [u8; ERASE_SIZE as usize] {
+        &mut self.0
+    }
 }
 
 impl Default for Scratch {

@@ -11,6 +11,7 @@ mod crash;
 mod hash;
 mod keys;
 mod log;
+mod recovery;
 
 use core::cell::RefCell;
 
@@ -123,13 +124,8 @@ fn main() -> ! {
             NothingToStart::SourceLost(cause) => error!("boot: nothing to start, update lost: {=str}", cause.as_str()),
         },
     }
-    // Help comes from a programmer, or from a reset with external flash back again.
-    let mut led = board.led;
-    loop {
-        log.watchdog.feed();
-        led.toggle();
-        delay.delay_ms(100);
-    }
+    // Help comes over the virtual COM port, from a programmer, or from a reset with external flash back again.
+    recovery::run(board.uart, &mut nvm, &config, &mut scratch, &mut digest, &mut log.watchdog, board.led, delay)
 }
 
 fn init_heap() {

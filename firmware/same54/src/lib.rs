@@ -26,6 +26,7 @@ pub mod start;
 #[cfg(feature = "time")]
 pub mod time;
 pub mod trng;
+pub mod uart;
 pub mod watchdog;
 pub mod xpro;
 
@@ -37,4 +38,5 @@ pub use icm::Icm;
 pub use nor::{Nor, NorError};
 pub use nvm::{Nvm, NvmError};
 pub use reset::{ResetCause, system_reset};
+pub use uart::{Uart, UartPort};
 pub use xpro::{BOARD_NAME, Board};

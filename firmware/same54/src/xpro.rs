@@ -15,6 +15,7 @@ use crate::led::Led;
 use crate::qspi::QspiPort;
 use crate::reset::{self, ResetCause};
 use crate::trng::Trng;
+use crate::uart::UartPort;
 use crate::watchdog::Watchdog;
 
 /// The name that an image's header and a deployment's compatibility check know this board by.
@@ -40,6 +41,8 @@ pub struct Board {
     pub trng: Trng,
     /// Hashes memory.
     pub icm: Icm,
+    /// The EDBG's virtual COM port, off.
+    pub uart: UartPort,
     /// Ethernet: controller, pins, PHY reset.
     #[cfg(feature = "net")]
     pub ethernet: EthernetPort,
@@ -90,6 +93,7 @@ impl Board {
             watchdog: Watchdog::new(p.wdt, &mut p.mclk),
             trng: Trng::new(p.trng, &mut p.mclk),
             icm: Icm::new(p.icm, &mut p.mclk),
+            uart: UartPort::new(p.sercom2, pins.pb25, pins.pb24),
             #[cfg(feature = "net")]
             ethernet: EthernetPort {
                 gmac: p.gmac,

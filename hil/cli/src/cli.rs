@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exec::ExecArgs;
 use crate::live::{self, BoardArgs};
 use crate::report::{self, Outcome, Style};
+use crate::rescue::{self, RescueArgs};
 use crate::scenario::{self, Options};
 use crate::size;
 
@@ -37,6 +38,8 @@ enum Command {
     Exec(ExecArgs),
     /// Run a virtual board by itself: log, UART, button, network, debuggers
     Board(Box<BoardArgs>),
+    /// Load a signed image into a board whose bootloader has nothing to start
+    Rescue(RescueArgs),
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list(&args),
         Command::Exec(args) => return crate::exec::exec(args),
         Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
+        Command::Rescue(args) => rescue::rescue(&args),
         Command::Size(args) => size(&args),
         Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
     };

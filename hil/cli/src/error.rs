@@ -76,6 +76,9 @@ pub enum Error {
     /// A board could not run by itself.
     #[error("{0}")]
     Live(Box<crate::live::LiveError>),
+    /// A board could not be rescued.
+    #[error("{0}")]
+    Rescue(Box<crate::rescue::RescueError>),
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),

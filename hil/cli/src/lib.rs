@@ -3,7 +3,8 @@
 //! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
 //! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
 //! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
-//! virtual board run by itself. [`mod@bench`] measures the virtual board.
+//! virtual board run by itself. [`mod@bench`] measures the virtual board. [`rescue`] loads an image into a
+//! board that has none.
 
 pub mod artifacts;
 pub mod bench;
@@ -16,6 +17,7 @@ pub mod error;
 pub mod exec;
 pub mod live;
 pub mod report;
+pub mod rescue;
 pub mod rig;
 pub mod scenario;
 pub mod size;

@@ -149,6 +149,20 @@ pub fn has_tool(name: &str) -> bool {
     found
 }
 
+/// The Python of `target/python`, if it has `module`. Where CI=true it has to.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let venv = hil::artifacts::target_dir(&hil::artifacts::root()).join("python");
+    let python = venv.join("bin/python");
+    let found =
+        Command::new(&python).args(["-c", &format!("import {module}")]).output().is_ok_and(|out| out.status.success());
+    let advice = format!("{module} is not in {}; see fixtures/python/README.md", venv.display());
+    assert!(found || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{advice}");
+    if !found {
+        eprintln!("skipped: {advice}");
+    }
+    found.then_some(python)
+}
+
 /// Reads from `stream` until it has given `text`.
 pub fn read_until(stream: &mut impl std::io::Read, text: &str) {
     let (mut seen, mut byte) = (Vec::new(), [0]);
