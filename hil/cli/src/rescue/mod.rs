@@ -38,8 +38,8 @@ pub struct RescueArgs {
     /// Serial port: the EDBG's virtual COM port, or a virtual board's terminal. None: the one EDBG that is plugged in
     #[arg(long, value_name = "PORT")]
     pub port: Option<PathBuf>,
-    /// Board instead of a port: VID:PID[:SERIAL] of its EDBG; `virtual:same54-xpro` tries the image on a virtual board
-    /// with an empty slot
+    /// Board instead of a port: VID:PID or VID:PID:SERIAL of its EDBG; `virtual:same54-xpro` tries the image on a virtual
+    /// board with an empty slot
     #[arg(long, value_name = "SELECTOR")]
     pub board: Option<String>,
 }
