@@ -1,8 +1,8 @@
 //! What the bootloader says while it works.
 
+use boot_store::StoreError;
 use update_image::boot_record::RollbackCause;
 use update_image::{Refusal, Version};
-use update_store::StoreError;
 
 /// A step of the bootloader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Moving images: slot to `previous.bin`, `image.bin` or `previous.bin` to slot. Every function here can be cut
 //! anywhere and called again.
 
+use boot_store::{Store, StoreError};
 use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{ImageId, Outcome, Phase, RollbackCause, State};
 use update_image::layout::{ERASE_SIZE, IMAGE_BIN, PREVIOUS_BIN, PREVIOUS_TMP, REFUSED_BIN, WRITE_SIZE};
 use update_image::{ImageInfo, ReadAt, VerifyError};
-use update_store::StoreError;
 
 use crate::event::{Event, Log};
 use crate::loader::{Decision, Loader, NothingToStart, Slot};
@@ -76,23 +76,26 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
 
     /// Copies the slot, which holds `image`, to `previous.bin`.
     fn save_previous(&mut self, image: &ImageInfo) -> Result<(), StoreError> {
-        let store = self.store.ok_or(StoreError::Flash)?;
         match self.write_previous_tmp(image) {
             Err(StoreError::NoSpace) => {
-                store.remove(REFUSED_BIN)?;
+                self.store()?.remove(REFUSED_BIN)?;
                 self.write_previous_tmp(image)?;
             }
             written => written?,
         }
         match self.verify_file(PREVIOUS_TMP) {
-            Ok(copy) if copy.hash == image.hash => store.rename(PREVIOUS_TMP, PREVIOUS_BIN),
+            Ok(copy) if copy.hash == image.hash => self.store()?.rename(PREVIOUS_TMP, PREVIOUS_BIN),
             Err(VerifyError::Read(error)) => Err(error),
             Ok(_) | Err(VerifyError::Refused(_)) => Err(StoreError::Corrupt),
         }
     }
 
+    fn store(&mut self) -> Result<&mut Store<X>, StoreError> {
+        self.store.as_deref_mut().ok_or(StoreError::Flash)
+    }
+
     fn write_previous_tmp(&mut self, image: &ImageInfo) -> Result<(), StoreError> {
-        let store = self.store.ok_or(StoreError::Flash)?;
+        let store = self.store.as_mut().ok_or(StoreError::Flash)?;
         let mut file = store.create(PREVIOUS_TMP)?;
         let mut offset = 0;
         while offset < image.total_len {
@@ -180,7 +183,7 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
 
     /// Erases and writes the slot block by block.
     fn copy_blocks(&mut self, name: &str, total_len: u32) -> Result<(), Failure> {
-        let store = self.store.ok_or(Failure::Source(StoreError::Flash))?;
+        let store = self.store.as_mut().ok_or(Failure::Source(StoreError::Flash))?;
         let mut file = store.open(name).map_err(Failure::Source)?;
         let mut offset = 0;
         while offset < total_len {

@@ -1,10 +1,10 @@
 //! The decision.
 
+use boot_store::{Store, StoreError};
 use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{BootRecord, ImageId, Outcome, Phase, RollbackCause, State};
 use update_image::layout::{ERASE_SIZE, IMAGE_BIN, REFUSED_BIN};
 use update_image::{Digest, FlashSource, ImageInfo, Policy, PublicKey, Refusal, Region, VerifyError, sha256, verify};
-use update_store::{Store, StoreError};
 
 use crate::event::{Event, Log};
 use crate::install::Failure;
@@ -95,17 +95,17 @@ pub fn boot<I: NorFlash, X: NorFlash, L: Log>(
     log: &mut L,
 ) -> Decision {
     let mounted = match external {
-        Some(flash) => Store::mount(flash, config.store).map_err(|(error, _)| error),
+        Some(flash) => Store::mount(flash, config.store),
         None => Err(StoreError::Flash),
     };
-    let store = match mounted {
+    let mut store = match mounted {
         Ok(store) => Some(store),
         Err(error) => {
             log.event(Event::ExternalUnusable(error));
             None
         }
     };
-    let mut loader = Loader { record: BootRecord::open(internal), store: store.as_ref(), config, scratch, digest, log };
+    let mut loader = Loader { record: BootRecord::open(internal), store: store.as_mut(), config, scratch, digest, log };
     loader.run()
 }
 
@@ -121,7 +121,7 @@ pub(crate) type Slot = Result<ImageInfo, NothingToStart>;
 
 pub(crate) struct Loader<'a, I: NorFlash, X: NorFlash, L> {
     pub(crate) record: BootRecord<I>,
-    pub(crate) store: Option<&'a Store<X>>,
+    pub(crate) store: Option<&'a mut Store<X>>,
     pub(crate) config: &'a Config<'a>,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) digest: &'a mut dyn Digest,
@@ -205,10 +205,11 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
 
     /// Verifies a file.
     pub(crate) fn verify_file(&mut self, name: &str) -> Result<ImageInfo, VerifyError<StoreError>> {
-        let store = self.store.ok_or(VerifyError::Read(StoreError::Flash))?;
+        let policy = self.policy();
+        let store = self.store.as_mut().ok_or(VerifyError::Read(StoreError::Flash))?;
         let mut file = store.open(name).map_err(VerifyError::Read)?;
         let len = file.len();
-        verify(&mut file, len, &self.policy(), self.digest, &mut self.scratch.0)
+        verify(&mut file, len, &policy, self.digest, &mut self.scratch.0)
     }
 
     /// Looks at `image.bin`; one that may not run is moved aside.
@@ -241,7 +242,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     fn refuse(&mut self, cause: Refusal) {
         let fingerprint = self.fingerprint();
         self.write_record(State { outcome: Some(Outcome::Refused { cause, fingerprint }), ..self.state() });
-        let Some(store) = self.store else { return };
+        let Some(store) = self.store.as_mut() else { return };
         match store.rename(IMAGE_BIN, REFUSED_BIN) {
             Ok(()) => self.log.event(Event::UpdateMovedAside),
             Err(_) => self.remove_update(),
@@ -251,7 +252,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     /// See [`Outcome::Refused`]; all zeros if the file cannot be read.
     fn fingerprint(&mut self) -> [u8; 16] {
         let mut fingerprint = [0; 16];
-        if let Some(Ok(mut file)) = self.store.map(|store| store.open(IMAGE_BIN)) {
+        if let Some(Ok(mut file)) = self.store.as_mut().map(|store| store.open(IMAGE_BIN)) {
             let len = file.len().min(1024);
             if let Ok(hash) = sha256(&mut file, len, self.digest, &mut self.scratch.0) {
                 fingerprint.copy_from_slice(&hash[..16]);
@@ -261,7 +262,7 @@ impl<'a, I: NorFlash, X: NorFlash, L: Log> Loader<'a, I, X, L> {
     }
 
     pub(crate) fn remove_update(&mut self) {
-        let Some(store) = self.store else { return };
+        let Some(store) = self.store.as_mut() else { return };
         if store.exists(IMAGE_BIN) == Ok(true) && store.remove(IMAGE_BIN).is_ok() {
             self.log.event(Event::UpdateRemoved);
         }

@@ -91,7 +91,7 @@ impl Walk<'_> {
         let operations = self.operations();
         assert!(operations > 0, "{}: nothing to cut", self.name);
         for operation in 0..operations {
-            for torn in [Torn::Before, Torn::Prefix, Torn::Bits] {
+            for torn in [Torn::Before, Torn::Prefix, Torn::Bits, Torn::Unsteady] {
                 self.cut(&[(operation, torn)], SEED + operation);
             }
         }
@@ -99,7 +99,7 @@ impl Walk<'_> {
         let mut rng = Rng::new(SEED);
         for _ in 0..pairs {
             let mut draw = || {
-                let torn = [Torn::Before, Torn::Prefix, Torn::Bits, Torn::After][rng.below(4) as usize];
+                let torn = Torn::ALL[rng.below(5) as usize];
                 (rng.below(operations), torn)
             };
             let cuts = [draw(), draw()];

@@ -5,8 +5,6 @@
 #![no_std]
 #![no_main]
 
-extern crate alloc;
-
 mod crash;
 mod hash;
 mod keys;
@@ -18,7 +16,6 @@ use core::cell::RefCell;
 use bootloader_core::{Config, Decision, NothingToStart, Scratch};
 use defmt::{error, info, warn};
 use defmt_rtt as _;
-use embedded_alloc::LlffHeap;
 use embedded_hal::delay::DelayNs;
 use hash::BootDigest;
 use log::RttLog;
@@ -26,14 +23,9 @@ use same54::{BOARD_NAME, Board, Nor, Nvm, ResetCause, SysTickDelay, start};
 use update_image::Region;
 use update_image::layout::{SLOT, STORE};
 
-/// The file system takes 1.5 KB, and 0.5 KB per open file.
-const HEAP_SIZE: usize = 8 * 1024;
 const RAM: Region = Region { start: 0x2000_0000, len: 0x4_0000 };
 /// Time for a debugger to fetch the last log lines: the image's own log takes their place in RAM.
 const LOG_GRACE_MS: u32 = 20;
-
-#[global_allocator]
-static HEAP: LlffHeap = LlffHeap::empty();
 
 /// SysTick, shared by the drivers of both flashes.
 #[derive(Clone, Copy)]
@@ -55,7 +47,6 @@ impl DelayNs for SharedDelay<'_> {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    init_heap();
     let Some(board) = Board::take() else {
         panic!("the board was taken before main");
     };
@@ -126,11 +117,4 @@ fn main() -> ! {
     }
     // Help comes over the virtual COM port, from a programmer, or from a reset with external flash back again.
     recovery::run(board.uart, &mut nvm, &config, &mut scratch, &mut digest, &mut log.watchdog, board.led, delay)
-}
-
-fn init_heap() {
-    use core::mem::MaybeUninit;
-    static mut MEMORY: [MaybeUninit<u8>; HEAP_SIZE] = [MaybeUninit::uninit(); HEAP_SIZE];
-    // SAFETY: called once, before anything is allocated, and nothing else refers to this memory.
-    unsafe { HEAP.init(&raw mut MEMORY as usize, HEAP_SIZE) }
 }
