@@ -42,6 +42,10 @@ impl Version {
 
     /// Parses `1.2.3` or `1.2.3+4`.
     pub fn parse(text: &str) -> Option<Self> {
+        // The standard library's numbers may have a sign.
+        if text.contains("++") {
+            return None;
+        }
         let (numbers, build) = match text.split_once('+') {
             Some((numbers, build)) => (numbers, build.parse().ok()?),
             None => (text, 0),
@@ -170,7 +174,7 @@ mod tests {
     fn versions_are_parsed_and_ordered() {
         assert_eq!(Version::parse("1.2.3"), Some(Version::new(1, 2, 3)));
         assert_eq!(Version::parse("1.2.3+9").map(|v| v.build), Some(9));
-        for bad in ["", "1", "1.2", "1.2.3.4", "256.0.0", "1.2.x", "1.2.3+"] {
+        for bad in ["", "1", "1.2", "1.2.3.4", "256.0.0", "1.2.x", "1.2.3+", "1.2.3++4", "+1.2.3"] {
             assert_eq!(Version::parse(bad), None, "{bad:?}");
         }
         assert!(Version::new(1, 9, 9) < Version::new(2, 0, 0));

@@ -11,6 +11,7 @@ use crate::bench;
 use crate::board::BoardSelector;
 use crate::error::Error;
 use crate::exec::ExecArgs;
+use crate::image::{self, ImageCommand};
 use crate::live::{self, BoardArgs};
 use crate::report::{self, Outcome, Style};
 use crate::rescue::{self, RescueArgs};
@@ -40,6 +41,9 @@ enum Command {
     Board(Box<BoardArgs>),
     /// Load a signed image into a board whose bootloader has nothing to start
     Rescue(RescueArgs),
+    /// Make, sign, verify and show update images and their keys
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => return crate::exec::exec(args),
         Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
         Command::Rescue(args) => rescue::rescue(&args),
+        Command::Image(command) => image::image(&command).map_err(|error| Error::Image(Box::new(error))),
         Command::Size(args) => size(&args),
         Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
     };

@@ -79,6 +79,9 @@ pub enum Error {
     /// A board could not be rescued.
     #[error("{0}")]
     Rescue(Box<crate::rescue::RescueError>),
+    /// An image or a key is not what it should be.
+    #[error("{0}")]
+    Image(Box<crate::image::ImageError>),
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),

@@ -3,8 +3,8 @@
 //! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
 //! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
 //! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
-//! virtual board run by itself. [`mod@bench`] measures the virtual board. [`rescue`] loads an image into a
-//! board that has none.
+//! virtual board run by itself. [`image`] makes signed update images. [`mod@bench`] measures the virtual board.
+//! [`rescue`] loads an image into a board that has none.
 
 pub mod artifacts;
 pub mod bench;
@@ -15,6 +15,7 @@ mod debug_info;
 pub mod elf;
 pub mod error;
 pub mod exec;
+pub mod image;
 pub mod live;
 pub mod report;
 pub mod rescue;

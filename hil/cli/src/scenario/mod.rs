@@ -30,7 +30,7 @@ pub const OLD: &str = "1.0.0";
 /// Version that is deployed.
 pub const NEW: &str = "2.0.0";
 /// Name of the board in an image's target TLV.
-const BOARD: &str = "same54-xpro";
+pub(crate) const BOARD: &str = "same54-xpro";
 
 /// How scenarios are run.
 #[derive(Debug)]
