@@ -47,6 +47,8 @@ struct Log {
     off: u32,
     last: u32,
     crc: u32,
+    /// The first failure; nothing more is programmed then.
+    failed: Option<StoreError>,
 }
 
 impl<F: NorFlash> Store<F> {
@@ -107,17 +109,17 @@ impl<F: NorFlash> Store<F> {
 
     fn rewrite(&mut self, block: u32, dir: &Dir, edit: &Edit<'_>) -> Result<(), StoreError> {
         self.erase(block)?;
-        let log = &mut Log { block, off: 0, last: !0, crc: !0 };
-        self.put(log, &dir.rev.wrapping_add(1).to_le_bytes())?;
+        let log = &mut Log { block, off: 0, last: !0, crc: !0, failed: None };
+        self.put(log, &dir.rev.wrapping_add(1).to_le_bytes());
         let mut id = 0;
         for old in 0..=dir.count {
             if edit.at == old {
-                self.put_tag(log, tag::new(tag::REGULAR, id, edit.name.len() as u32))?;
-                self.put(log, edit.name)?;
+                self.put_tag(log, tag::new(tag::REGULAR, id, edit.name.len() as u32));
+                self.put(log, edit.name);
                 if edit.data_tag != 0 {
-                    self.put_tag(log, edit.data_tag | id << 10)?;
+                    self.put_tag(log, edit.data_tag | id << 10);
                     if tag::len(edit.data_tag) != 0 {
-                        self.put_words(log, &edit.data)?;
+                        self.put_words(log, &edit.data);
                     }
                 }
                 if edit.from != tag::NO_ID {
@@ -139,27 +141,27 @@ impl<F: NorFlash> Store<F> {
         }
         let tail = if edit.tail[0] == tag::NO_BLOCK { dir.tail } else { edit.tail };
         if !tail.contains(&tag::NO_BLOCK) {
-            self.put_tag(log, tag::new(tag::TAIL | u32::from(dir.split), tag::NO_ID, 8))?;
-            self.put_words(log, &tail)?;
+            self.put_tag(log, tag::new(tag::TAIL | u32::from(dir.split), tag::NO_ID, 8));
+            self.put_words(log, &tail);
         }
         let mut gstate = dir.gstate;
         for (word, change) in gstate.iter_mut().zip(edit.gstate) {
             *word ^= change;
         }
         if gstate != [0; 3] {
-            self.put_tag(log, tag::new(tag::MOVE_STATE, tag::NO_ID, 12))?;
-            self.put_words(log, &gstate)?;
+            self.put_tag(log, tag::new(tag::MOVE_STATE, tag::NO_ID, 12));
+            self.put_words(log, &gstate);
         }
         // The checksum and padding to the end of the page. What follows is erased, which reads as an invalid tag.
         let end = (log.off + 8).next_multiple_of(PAGE);
         let stored = tag::new(tag::CRC, tag::NO_ID, end - log.off - 4) ^ log.last;
-        self.put(log, &stored.to_be_bytes())?;
+        self.put(log, &stored.to_be_bytes());
         let crc = log.crc;
-        self.put(log, &crc.to_le_bytes())?;
+        self.put(log, &crc.to_le_bytes());
         while log.off < end {
-            self.put(log, &[0xFF])?;
+            self.put(log, &[0xFF]);
         }
-        Ok(())
+        log.failed.map_or(Ok(()), Err)
     }
 
     /// Copies structure and attributes of an entry: the newest of each.
@@ -195,37 +197,38 @@ impl<F: NorFlash> Store<F> {
     }
 
     fn copy(&mut self, log: &mut Log, dir: &Dir, tag: u32, at: u32, id: u32) -> Result<(), StoreError> {
-        self.put_tag(log, tag::new(tag::kind(tag), id, tag::len(tag)))?;
+        self.put_tag(log, tag::new(tag::kind(tag), id, tag::len(tag)));
         for n in 0..tag::len(tag) {
             let byte = self.log_byte(dir.pair[0], at + n)?;
-            self.put(log, &[byte])?;
+            self.put(log, &[byte]);
         }
         Ok(())
     }
 
-    fn put_tag(&mut self, log: &mut Log, tag: u32) -> Result<(), StoreError> {
+    fn put_tag(&mut self, log: &mut Log, tag: u32) {
         // The tag, its data, and room for the checksum behind.
         if log.off + 4 + tag::len(tag) + 8 > BLOCK_SIZE {
-            return Err(StoreError::NoSpace);
+            log.failed = log.failed.or(Some(StoreError::NoSpace));
         }
         let stored = tag ^ log.last;
         log.last = tag;
-        self.put(log, &stored.to_be_bytes())
+        self.put(log, &stored.to_be_bytes());
     }
 
-    fn put_words(&mut self, log: &mut Log, words: &[u32]) -> Result<(), StoreError> {
-        words.iter().try_for_each(|word| self.put(log, &word.to_le_bytes()))
+    fn put_words(&mut self, log: &mut Log, words: &[u32]) {
+        for word in words {
+            self.put(log, &word.to_le_bytes());
+        }
     }
 
-    fn put(&mut self, log: &mut Log, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put(&mut self, log: &mut Log, bytes: &[u8]) {
         for byte in bytes {
             self.page[(log.off % PAGE) as usize] = *byte;
             log.crc = tag::crc(log.crc, *byte);
             log.off += 1;
-            if log.off.is_multiple_of(PAGE) {
-                self.program(log.block, log.off - PAGE)?;
+            if log.off.is_multiple_of(PAGE) && log.failed.is_none() {
+                log.failed = self.program(log.block, log.off - PAGE).err();
             }
         }
-        Ok(())
     }
 }
