@@ -86,6 +86,7 @@ impl Default for Scratch {
 /// Carries out what is pending and decides what runs.
 ///
 /// `internal` is addressed as the chip is; `external` is absent if the flash does not answer.
+#[inline(never)]
 pub fn boot<I: NorFlash, X: NorFlash, L: Log>(
     internal: I,
     external: Option<X>,

@@ -28,6 +28,7 @@ pub mod time;
 pub mod trng;
 pub mod uart;
 pub mod watchdog;
+mod window;
 pub mod xpro;
 
 pub use backtrace::backtrace;

@@ -4,8 +4,6 @@
 //! word may be programmed once per erase, because its ECC is programmed with it. While a bank is erased or programmed,
 //! fetches from *that* bank stall the core; code in the other bank runs on (25.6.2, read while write).
 
-use core::ptr::{read_volatile, write_volatile};
-
 use atsamd_hal::pac;
 use embedded_hal::delay::DelayNs;
 use embedded_storage::nor_flash::{
@@ -13,7 +11,7 @@ use embedded_storage::nor_flash::{
 };
 use pac::nvmctrl::ctrlb::Cmdselect;
 
-use crate::cache;
+use crate::{cache, window};
 
 /// Size of the main array, bytes.
 pub const NVM_SIZE: usize = 1 << 20;
@@ -162,13 +160,9 @@ impl<D: DelayNs> Nvm<D> {
     fn program(&mut self, address: u32, data: &[u8]) -> Result<(), NvmError> {
         let command = if data.len() == NVM_PAGE { Cmdselect::Wp } else { Cmdselect::Wqw };
         self.command(Cmdselect::Pbc, address, WRITE_POLL_US, WRITE_POLLS)?;
-        for (index, word) in data.chunks_exact(4).enumerate() {
-            let value = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            let target = (address as usize + 4 * index) as *mut u32;
-            // SAFETY: `target` is word-aligned and inside the main array (checked by `write`). A store there goes to
-            // NVMCTRL's page buffer, not to memory that Rust knows about.
-            unsafe { write_volatile(target, value) };
-        }
+        // SAFETY: inside the main array (checked by `write`). A store there goes to NVMCTRL's page buffer, which takes
+        // words; address and length are multiples of 16.
+        unsafe { window::copy_in(data, address as usize) };
         cortex_m::asm::dsb();
         self.command(command, address, WRITE_POLL_US, WRITE_POLLS)
     }
@@ -196,7 +190,8 @@ impl<D: DelayNs> ReadNorFlash for Nvm<D> {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NvmError> {
         check_read(self, offset, bytes.len()).map_err(from_kind)?;
-        read_bytes(offset, bytes);
+        // SAFETY: inside the main array, which is always readable.
+        unsafe { window::copy_out(offset as usize, bytes) };
         Ok(())
     }
 
@@ -226,27 +221,5 @@ impl<D: DelayNs> NorFlash for Nvm<D> {
         self.set_line_caches(true);
         cache::flash_changed();
         result
-    }
-}
-
-/// Copies out of the main array. The caller has checked the range.
-fn read_bytes(offset: u32, bytes: &mut [u8]) {
-    let mut address = offset as usize;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if address.is_multiple_of(4) && rest.len() >= 4 {
-            // SAFETY: aligned and inside the main array, which is always readable. Volatile, because flash changes
-            // behind the compiler's back when it is programmed.
-            let word = unsafe { read_volatile(address as *const u32) };
-            let (now, later) = rest.split_at_mut(4);
-            now.copy_from_slice(&word.to_le_bytes());
-            (address, rest) = (address + 4, later);
-        } else {
-            // SAFETY: as above; bytes need no alignment.
-            let byte = unsafe { read_volatile(address as *const u8) };
-            let (now, later) = rest.split_at_mut(1);
-            now[0] = byte;
-            (address, rest) = (address + 1, later);
-        }
     }
 }

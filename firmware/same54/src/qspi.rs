@@ -1,11 +1,13 @@
 //! The QSPI controller in serial memory mode (SAM D5x/E5x datasheet, chapter 37): instruction frames for the NOR
 //! driver. atsamd-hal has a driver too; it knows neither the flag status register nor sub-sector sizes.
 
-use core::ptr::{read_volatile, write_volatile};
+use core::ptr::read_volatile;
 
 use atsamd_hal::gpio::{AlternateH, PA08, PA09, PA10, PA11, PB10, PB11, Pin, Reset};
 use atsamd_hal::pac;
 use pac::qspi::instrframe::Tfrtypeselect;
+
+use crate::window;
 
 /// Where the serial memory is seen on the AHB (datasheet, memory map).
 const AHB_BASE: usize = 0x0400_0000;
@@ -127,45 +129,16 @@ impl Qspi {
         data: &mut [u8],
     ) -> Result<(), Stuck> {
         self.frame(instruction, Tfrtypeselect::Readmemory, true, true, lanes, dummy_cycles);
-        let mut source = AHB_BASE + address as usize;
-        let mut rest = data;
-        while !rest.is_empty() {
-            if source.is_multiple_of(4) && rest.len() >= 4 {
-                // SAFETY: aligned and inside the 16 MiB window (checked by the NOR driver).
-                let word = unsafe { read_volatile(source as *const u32) };
-                let (now, later) = rest.split_at_mut(4);
-                now.copy_from_slice(&word.to_le_bytes());
-                (source, rest) = (source + 4, later);
-            } else {
-                // SAFETY: as above; bytes need no alignment.
-                let byte = unsafe { read_volatile(source as *const u8) };
-                let (now, later) = rest.split_at_mut(1);
-                now[0] = byte;
-                (source, rest) = (source + 1, later);
-            }
-        }
+        // SAFETY: inside the 16 MiB window (checked by the NOR driver), where reads bring the bytes of the data phase.
+        unsafe { window::copy_out(AHB_BASE + address as usize, data) };
         self.last_transfer()
     }
 
     /// Sends `data` to a 24-bit address, for example a page program.
     pub(crate) fn write(&mut self, instruction: u8, address: u32, lanes: Lanes, data: &[u8]) -> Result<(), Stuck> {
         self.frame(instruction, Tfrtypeselect::Writememory, true, true, lanes, 0);
-        let mut target = AHB_BASE + address as usize;
-        let mut rest = data;
-        while !rest.is_empty() {
-            if target.is_multiple_of(4) && rest.len() >= 4 {
-                let (now, later) = rest.split_at(4);
-                let word = u32::from_le_bytes([now[0], now[1], now[2], now[3]]);
-                // SAFETY: aligned and inside the 16 MiB window (checked by the NOR driver); the store goes to the
-                // serial memory, not to memory that Rust knows about.
-                unsafe { write_volatile(target as *mut u32, word) };
-                (target, rest) = (target + 4, later);
-            } else {
-                // SAFETY: as above; bytes need no alignment.
-                unsafe { write_volatile(target as *mut u8, rest[0]) };
-                (target, rest) = (target + 1, &rest[1..]);
-            }
-        }
+        // SAFETY: inside the 16 MiB window (checked by the NOR driver); stores there go to the serial memory.
+        unsafe { window::copy_in(data, AHB_BASE + address as usize) };
         self.last_transfer()
     }
 

@@ -25,6 +25,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` over `message` was made with this key (RFC 8032, section 5.1.7).
+    #[inline(never)]
     pub(crate) fn verify(&self, message: &[u8; 32], signature: &[u8; 64]) -> bool {
         has_canonical_scalar(signature) && self.verify_canonical(message, signature)
     }

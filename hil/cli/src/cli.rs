@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::artifacts::{self, Workspace};
 use crate::bench;
 use crate::board::BoardSelector;
+use crate::campaign::{self, CampaignReport, GlitchArgs, PowercutArgs};
 use crate::error::Error;
 use crate::exec::ExecArgs;
 use crate::image::{self, ImageCommand};
@@ -47,6 +48,10 @@ enum Command {
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Cut power in every flash operation of the bootloader, on a host and on the virtual board
+    Powercut(PowercutArgs),
+    /// Skip instructions and flip bits of the core while the bootloader refuses a forged image
+    Glitch(GlitchArgs),
     /// Print flash and RAM of bootloader, firmware and agent against their budgets
     Size(SizeArgs),
 }
@@ -116,6 +121,8 @@ pub fn main() -> ExitCode {
         Command::Rescue(args) => rescue::rescue(&args),
         Command::Image(command) => image::image(&command).map_err(|error| Error::Image(Box::new(error))),
         Command::Size(args) => size(&args),
+        Command::Powercut(args) => campaign(args.json, |workspace| campaign::powercut(workspace, &args)),
+        Command::Glitch(args) => campaign(args.json, |workspace| campaign::glitch(workspace, &args)),
         Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
     };
     result.unwrap_or_else(|error| {
@@ -186,6 +193,18 @@ fn bench_board(args: &bench::BoardArgs) -> Result<ExitCode, Error> {
         print!("{}", report.to_table());
     }
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Exit code 1 if a point broke a rule.
+fn campaign(json: bool, run: impl FnOnce(&Workspace) -> Result<CampaignReport, Error>) -> Result<ExitCode, Error> {
+    let out = artifacts::target_dir(&artifacts::root()).join("hil").join("programs");
+    let report = run(&Workspace::new(out))?;
+    if json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn size(args: &SizeArgs) -> Result<ExitCode, Error> {

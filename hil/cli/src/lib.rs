@@ -3,12 +3,13 @@
 //! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
 //! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
 //! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
-//! virtual board run by itself. [`image`] makes signed update images. [`mod@bench`] measures the virtual board.
-//! [`rescue`] loads an image into a board that has none.
+//! virtual board run by itself. [`mod@bench`] measures the virtual board. [`image`] makes and reads signed images.
+//! [`rescue`] loads one into a board that has none. [`campaign`] cuts power and glitches the core by the thousand.
 
 pub mod artifacts;
 pub mod bench;
 pub mod board;
+pub mod campaign;
 pub mod cli;
 pub mod coverage;
 mod debug_info;

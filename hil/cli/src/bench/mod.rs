@@ -8,7 +8,7 @@
 //! CONNECT, which is the bootloader, DHCP, DNS, SNTP and two handshakes (provisioning and hub). The virtual LAN and the
 //! local hub are part of its time.
 
-mod cpu_time;
+pub(crate) mod cpu_time;
 mod guest;
 mod handshake;
 mod qemu;
