@@ -67,8 +67,8 @@ pub struct Device {
     pub(crate) nor: SimNor,
     pub(crate) supply: Supply,
     pub(crate) watchdog_reset: bool,
-    /// Whether the application has said that it is well, whatever became of it.
-    pub(crate) has_confirmed: bool,
+    /// How often the application has said that it is well, whatever became of it.
+    pub(crate) confirmations: u32,
 }
 
 impl Device {
@@ -77,7 +77,7 @@ impl Device {
         let supply = Supply::steady();
         let mut nor = SimNor::erased(STORE.len as usize, &supply);
         assert!(Store::format(&mut nor, STORE).is_ok(), "an erased flash can be formatted");
-        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false, has_confirmed: false }
+        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false, confirmations: 0 }
     }
 
     /// The device that a programmer has given `image`, after its first start.
@@ -95,7 +95,7 @@ impl Device {
             nor: self.nor.powered_by(&supply),
             supply,
             watchdog_reset: self.watchdog_reset,
-            has_confirmed: self.has_confirmed,
+            confirmations: self.confirmations,
         }
     }
 
@@ -124,7 +124,7 @@ impl Device {
 
     /// What the application does first when it is well.
     pub(crate) fn confirm(&mut self) {
-        self.has_confirmed = true;
+        self.confirmations += 1;
         // Fails with the supply, and then counts or does not.
         let _ = BootRecord::open(&mut self.nvm).confirm();
     }

@@ -1,7 +1,8 @@
 //! CPU time, so that other work on the machine does not count.
 
 use std::process::{Child, ExitStatus};
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Linux tells CPU times under /proc; elsewhere wall-clock time has to do.
 pub const IS_CPU_TIME: bool = cfg!(target_os = "linux");
@@ -19,6 +20,14 @@ pub fn of<T>(work: impl FnOnce() -> T) -> (T, f64) {
     };
     (result, seconds)
 }
+
+/// Time of this thread since some point in the past.
+pub fn now() -> Duration {
+    thread().map_or_else(|| STARTED.get_or_init(Instant::now).elapsed(), Duration::from_secs_f64)
+}
+
+/// Where there is no CPU time, the wall clock begins at its first use.
+static STARTED: OnceLock<Instant> = OnceLock::new();
 
 /// Waits for `child`; seconds of user and system time of all its threads.
 pub fn of_child(mut child: Child) -> std::io::Result<(ExitStatus, f64)> {

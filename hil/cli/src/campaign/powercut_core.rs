@@ -3,6 +3,7 @@
 use powercut::{Effort, Failure, Tally, Walk};
 
 use super::report::{Broken, Row};
+use crate::bench::cpu_time;
 
 /// Points with two cuts for each walk but the small update, which has every pair.
 const PAIRS: u64 = 3_000;
@@ -17,7 +18,7 @@ pub(super) fn run(seed: u64, threads: usize, quick: bool) -> Vec<Row> {
             eprintln!("core, {}", walk.name);
             let share = if quick { 20 } else { 1 };
             let pairs = if walk.is_small() && !quick { u64::MAX } else { PAIRS / share };
-            let effort = Effort { pairs, triples: TRIPLES / share, seed, threads };
+            let effort = Effort { pairs, triples: TRIPLES / share, seed, threads, clock: cpu_time::now };
             powercut::run(&[walk], &effort).into_iter().map(row).next().unwrap_or_default()
         })
         .collect()
