@@ -1,8 +1,12 @@
 //! Events as log lines. The wording is stable: people and test runners read it.
+//!
+//! Each `defmt` macro is a hundred bytes of code, so there are few of them, and what they say is passed by its number in
+//! the string table, which is not on the device.
 
 use bootloader_core::{Event, Log};
-use defmt::{info, warn};
+use defmt::{Str, info, intern, warn};
 use same54::watchdog::Watchdog;
+use update_image::Version;
 
 /// Logs over RTT, and keeps a watchdog fed that was found running.
 pub struct RttLog {
@@ -10,45 +14,59 @@ pub struct RttLog {
     pub watchdog: Watchdog,
 }
 
+/// Says that all is well.
+#[inline(never)]
+pub fn say(what: Str) {
+    info!("boot: {=istr}", what);
+}
+
+/// Says that something is not as it should be.
+#[inline(never)]
+pub fn complain(what: Str) {
+    warn!("boot: {=istr}", what);
+}
+
+/// Complains, with the reason.
+#[inline(never)]
+pub fn complain_of(what: Str, why: &str) {
+    warn!("boot: {=istr}: {=str}", what, why);
+}
+
+/// Says something about a version: before it, and behind it.
+#[inline(never)]
+pub fn say_version(before: Str, v: Version, behind: Str) {
+    info!("boot: {=istr} {=u8}.{=u8}.{=u16}{=istr}", before, v.major, v.minor, v.revision, behind);
+}
+
 impl Log for RttLog {
     fn event(&mut self, event: Event) {
+        let nothing = intern!("");
         match event {
-            Event::ExternalUnusable(error) => warn!("boot: external flash: {=str}", error.as_str()),
-            Event::NoUpdate => info!("boot: no image.bin"),
-            Event::UpdateUnreadable(error) => warn!("boot: image.bin unreadable: {=str}", error.as_str()),
-            Event::UpdateVerified(v) => {
-                info!("boot: image.bin {=u8}.{=u8}.{=u16} verified", v.major, v.minor, v.revision);
+            Event::ExternalUnusable(error) => complain_of(intern!("external flash"), error.as_str()),
+            Event::NoUpdate => say(intern!("no image.bin")),
+            Event::UpdateUnreadable(error) => complain_of(intern!("image.bin unreadable"), error.as_str()),
+            Event::UpdateVerified(v) => say_version(intern!("image.bin"), v, intern!(" verified")),
+            Event::UpdateInstalled(v) => say_version(intern!("image.bin"), v, intern!(" is installed already")),
+            Event::UpdateRefused(cause) => complain_of(intern!("image.bin refused"), cause.as_str()),
+            Event::UpdateMovedAside => say(intern!("image.bin moved to refused.bin")),
+            Event::UpdateRemoved => say(intern!("image.bin removed")),
+            Event::BackupFailed(error) => {
+                complain_of(intern!("update waits, previous.bin not saved"), error.as_str());
             }
-            Event::UpdateInstalled(v) => {
-                info!("boot: image.bin {=u8}.{=u8}.{=u16} is installed already", v.major, v.minor, v.revision);
-            }
-            Event::UpdateRefused(cause) => warn!("boot: image.bin refused: {=str}", cause.as_str()),
-            Event::UpdateMovedAside => info!("boot: image.bin moved to refused.bin"),
-            Event::UpdateRemoved => info!("boot: image.bin removed"),
-            Event::BackupFailed(error) => warn!("boot: update waits, previous.bin not saved: {=str}", error.as_str()),
-            Event::PreviousSaved(v) => {
-                info!("boot: previous.bin saved, {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision);
-            }
-            Event::PreviousKept(v) => {
-                info!("boot: previous.bin kept, {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision);
-            }
+            Event::PreviousSaved(v) => say_version(intern!("previous.bin saved,"), v, nothing),
+            Event::PreviousKept(v) => say_version(intern!("previous.bin kept,"), v, nothing),
             Event::Copied(bytes) => info!("boot: copied {=u32} bytes", bytes),
-            Event::SlotVerified(v) => info!("boot: slot verified, {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
-            Event::SlotRefused(cause) => warn!("boot: slot refused: {=str}", cause.as_str()),
-            Event::SlotFailed => warn!("boot: slot failed"),
-            Event::Adopted(v) => info!("boot: adopted {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
+            Event::SlotVerified(v) => say_version(intern!("slot verified,"), v, nothing),
+            Event::SlotRefused(cause) => complain_of(intern!("slot refused"), cause.as_str()),
+            Event::SlotFailed => complain(intern!("slot failed")),
+            Event::Adopted(v) => say_version(intern!("adopted"), v, nothing),
             Event::RollingBack(v, cause) => {
-                warn!(
-                    "boot: rolling back from {=u8}.{=u8}.{=u16}: {=str}",
-                    v.major,
-                    v.minor,
-                    v.revision,
-                    cause.as_str()
-                );
+                say_version(intern!("rolling back from"), v, nothing);
+                complain_of(intern!("rolling back"), cause.as_str());
             }
-            Event::NoPrevious => warn!("boot: no previous.bin to go back to"),
-            Event::RolledBack(v) => info!("boot: rolled back to {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
-            Event::RecordFailed => warn!("boot: boot record failed"),
+            Event::NoPrevious => complain(intern!("no previous.bin to go back to")),
+            Event::RolledBack(v) => say_version(intern!("rolled back to"), v, nothing),
+            Event::RecordFailed => complain(intern!("boot record failed")),
             _ => {}
         }
     }

@@ -14,14 +14,14 @@ mod recovery;
 use core::cell::RefCell;
 
 use bootloader_core::{Config, Decision, NothingToStart, Scratch};
-use defmt::{error, info, warn};
+use defmt::{info, intern};
 use defmt_rtt as _;
 use embedded_hal::delay::DelayNs;
 use hash::BootDigest;
 use log::RttLog;
-use same54::{BOARD_NAME, Board, Nor, Nvm, ResetCause, SysTickDelay, start};
+use same54::{BOARD_NAME, Board, Nor, Nvm, ResetCause, SysTickDelay, guard, start};
 use update_image::Region;
-use update_image::layout::{SLOT, STORE};
+use update_image::layout::{BOOTLOADER, SLOT, STORE};
 
 const RAM: Region = Region { start: 0x2000_0000, len: 0x4_0000 };
 /// Time for a debugger to fetch the last log lines: the image's own log takes their place in RAM.
@@ -52,21 +52,23 @@ fn main() -> ! {
     };
     info!("boot: reset by {=str}", board.reset_cause.as_str());
     if !board.brown_out_guarded {
-        warn!("boot: the brown-out detector does not guard flash");
+        log::complain(intern!("the brown-out detector does not guard flash"));
     }
+    // Until an image is released nothing but this program may run: not the slot, not RAM.
+    guard::only_below(board.mpu, BOOTLOADER.end());
     let delay = RefCell::new(board.delay);
     let mut delay = SharedDelay(&delay);
     let mut nvm = Nvm::new(board.nvmctrl, delay);
     let crashed = crash::take();
     let mut digest = BootDigest::new(board.icm, !crashed);
     if !digest.is_hardware() {
-        warn!("boot: hashing by software");
+        log::complain(intern!("hashing by software"));
     }
     let nor = if crashed {
-        warn!("boot: the last start crashed, going without external flash");
+        log::complain(intern!("the last start crashed, going without external flash"));
         None
     } else {
-        Nor::new(board.qspi, delay).inspect_err(|error| warn!("boot: external flash: {}", error)).ok()
+        Nor::new(board.qspi, delay).ok()
     };
     let config = Config {
         board: BOARD_NAME,
@@ -83,36 +85,32 @@ fn main() -> ! {
 
     match decision {
         Decision::Start { image, trial } => {
-            match bootloader_core::release(&mut nvm, &config, &mut scratch, &mut digest, &image) {
-                Ok(vector_table) => {
-                    let v = image.version;
-                    match trial {
-                        Some(n) => {
-                            info!("boot: starting {=u8}.{=u8}.{=u16} on trial {=u8}", v.major, v.minor, v.revision, n);
-                            log.watchdog.start_16_s();
-                        }
-                        None => info!("boot: starting {=u8}.{=u8}.{=u16}", v.major, v.minor, v.revision),
-                    }
-                    if cortex_m::peripheral::DCB::is_debugger_attached() {
-                        delay.delay_ms(LOG_GRACE_MS);
-                    }
-                    // SAFETY: the slot's image has just been verified, signature and vectors included, and was linked for
-                    // this table; the drivers use neither DMA nor interrupts other than SysTick, which `start` stops.
-                    let refused = unsafe { start::start(vector_table, &SLOT.range()) };
-                    error!("boot: vector table refused: {}", refused);
-                    same54::system_reset()
+            let released = bootloader_core::release(&mut nvm, &config, &mut scratch, &mut digest, &image);
+            if let Ok(vector_table) = released {
+                log::say_version(intern!("starting"), image.version, intern!(""));
+                if let Some(n) = trial {
+                    info!("boot: on trial {=u8}", n);
+                    log.watchdog.start_16_s();
                 }
-                Err(_) => {
-                    // The next start decides anew.
-                    error!("boot: the slot does not verify a second time");
-                    same54::system_reset()
+                if cortex_m::peripheral::DCB::is_debugger_attached() {
+                    delay.delay_ms(LOG_GRACE_MS);
                 }
+                // SAFETY: the slot's image has just been verified, signature and vectors included, and was linked for
+                // this table; the drivers use neither DMA nor interrupts other than SysTick, which `start` stops.
+                let _refused = unsafe { start::start(vector_table, &SLOT.range()) };
             }
+            // A fault, or cells of flash that read differently each time: the next start decides anew.
+            log::complain(intern!("the slot does not verify a second time"));
+            same54::system_reset()
         }
         Decision::Recover(nothing) => match nothing {
-            NothingToStart::Refused(cause) => error!("boot: nothing to start, slot: {=str}", cause.as_str()),
-            NothingToStart::SlotFailed => error!("boot: nothing to start, slot failed"),
-            NothingToStart::SourceLost(cause) => error!("boot: nothing to start, update lost: {=str}", cause.as_str()),
+            NothingToStart::Refused(cause) => {
+                log::complain_of(intern!("nothing to start, slot"), cause.as_str());
+            }
+            NothingToStart::SlotFailed => log::complain(intern!("nothing to start, slot failed")),
+            NothingToStart::SourceLost(cause) => {
+                log::complain_of(intern!("nothing to start, update lost"), cause.as_str());
+            }
         },
     }
     // Help comes over the virtual COM port, from a programmer, or from a reset with external flash back again.

@@ -13,6 +13,7 @@ pub mod delay;
 pub mod executor;
 #[cfg(feature = "net")]
 pub mod gmac;
+pub mod guard;
 pub mod icm;
 pub mod identity;
 pub mod led;

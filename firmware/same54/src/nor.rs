@@ -38,6 +38,9 @@ const FLAG_ERASE_FAILED: u8 = 1 << 5;
 const FLAG_PROGRAM_FAILED: u8 = 1 << 4;
 const FLAG_PROTECTED: u8 = 1 << 1;
 
+/// The memory is accessible 150 us after its supply (datasheet, power-up timing); ten times that is waited for.
+const POWER_UP_POLL_US: u32 = 50;
+const POWER_UP_POLLS: u32 = 30;
 /// Page program: 0.5 ms typical, 5 ms at most.
 const PROGRAM_POLL_US: u32 = 250;
 const PROGRAM_POLLS: u32 = 40;
@@ -103,6 +106,13 @@ impl<D: DelayNs> Nor<D> {
     /// middle of it would leave undefined bits.
     pub fn new(port: QspiPort, delay: D) -> Result<Self, NorError> {
         let mut nor = Self { qspi: Qspi::new(port), delay };
+        // The memory may not answer yet, and the core is ready sooner.
+        for _ in 0..POWER_UP_POLLS {
+            if nor.jedec_id()? != [0xFF; 3] {
+                break;
+            }
+            nor.delay.delay_us(POWER_UP_POLL_US);
+        }
         nor.wait_ready(ERASE_POLL_US, ERASE_POLLS)?;
         nor.qspi.command(RESET_ENABLE)?;
         nor.qspi.command(RESET_MEMORY)?;

@@ -37,8 +37,8 @@ pub fn check_vectors(table: u32, stack_pointer: u32, reset: u32, image: &Range<u
     Ok(())
 }
 
-/// Starts the program whose vector table is at `table`: SysTick off, interrupts disabled and cleared in the NVIC, VTOR
-/// set, main stack pointer and reset vector loaded. PRIMASK is clear when it starts, as after a reset.
+/// Starts the program whose vector table is at `table`: SysTick off, interrupts disabled and cleared in the NVIC, MPU
+/// off, VTOR set, main stack pointer and reset vector loaded. PRIMASK is clear when it starts, as after a reset.
 ///
 /// Comes back only if [`check_vectors`] refuses the table.
 ///
@@ -68,6 +68,7 @@ pub unsafe fn start(table: u32, image: &Range<u32>) -> NotStartable {
     // SAFETY: checked above; the caller vouches for the rest.
     unsafe {
         core.SCB.vtor.write(table);
+        core.MPU.ctrl.write(0);
         cortex_m::asm::dsb();
         cortex_m::asm::isb();
         // With PRIMASK still set the new program would never see an interrupt; no line can be pending now.

@@ -2,7 +2,7 @@
 
 use atsamd_hal::gpio::Pins;
 use atsamd_hal::pac;
-use cortex_m::peripheral::{DCB, DWT, NVIC};
+use cortex_m::peripheral::{DCB, DWT, MPU, NVIC};
 
 use crate::brown_out;
 use crate::cache;
@@ -54,6 +54,8 @@ pub struct Board {
     pub dcb: DCB,
     /// The interrupt controller.
     pub nvic: NVIC,
+    /// The memory protection unit, off.
+    pub mpu: MPU,
 }
 
 /// The RTC, not yet clocked.
@@ -121,6 +123,7 @@ impl Board {
             dwt: core.DWT,
             dcb: core.DCB,
             nvic: core.NVIC,
+            mpu: core.MPU,
         })
     }
 }
