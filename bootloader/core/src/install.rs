@@ -5,7 +5,7 @@ use boot_store::{Store, StoreError};
 use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{ImageId, Outcome, Phase, RollbackCause, State};
 use update_image::layout::{ERASE_SIZE, IMAGE_BIN, PREVIOUS_BIN, PREVIOUS_TMP, REFUSED_BIN, WRITE_SIZE};
-use update_image::{ImageInfo, ReadAt, VerifyError};
+use update_image::{ImageInfo, ReadAt};
 
 use crate::event::{Event, Log};
 use crate::loader::{Decision, Loader, NothingToStart, Slot};
@@ -26,7 +26,9 @@ pub(crate) enum Failure {
 impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
     /// Puts `image`, which is `image.bin` and has been verified, into the slot.
     pub(crate) fn install(&mut self, image: &ImageInfo, slot: Slot) -> Decision {
-        if let Err(error) = self.keep_fallback(slot) {
+        // What follows rests on the files that were read: they must be there at the next start too.
+        let kept = self.store().and_then(Store::settle).and_then(|()| self.keep_fallback(slot));
+        if let Err(error) = kept {
             self.log.event(Event::BackupFailed(error));
             return self.without_update(slot, error);
         }
@@ -83,11 +85,30 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
             }
             written => written?,
         }
-        match self.verify_file(PREVIOUS_TMP) {
-            Ok(copy) if copy.hash == image.hash => self.store()?.rename(PREVIOUS_TMP, PREVIOUS_BIN),
-            Err(VerifyError::Read(error)) => Err(error),
-            Ok(_) | Err(VerifyError::Refused(_)) => Err(StoreError::Corrupt),
+        if !self.equals_slot(PREVIOUS_TMP, image.total_len)? {
+            return Err(StoreError::Corrupt);
         }
+        self.store()?.rename(PREVIOUS_TMP, PREVIOUS_BIN)
+    }
+
+    /// Whether the file `name` holds what the first `len` bytes of the slot do, which have been verified.
+    fn equals_slot(&mut self, name: &str, len: u32) -> Result<bool, StoreError> {
+        let store = self.store.as_deref_mut().ok_or(StoreError::Flash)?;
+        let mut file = store.open(name)?;
+        let (one, other) = self.scratch.0.split_at_mut(ERASE_SIZE as usize / 2);
+        let mut offset = 0;
+        while offset < len {
+            let take = (len - offset).min(ERASE_SIZE / 2);
+            let (one, other) = (&mut one[..take as usize], &mut other[..take as usize]);
+            file.read_at(offset, one)?;
+            self.record.flash().read(self.config.slot.start + offset, other).map_err(|_| StoreError::Corrupt)?;
+            if one != other {
+                return Ok(false);
+            }
+            self.log.keep_alive();
+            offset += take;
+        }
+        Ok(true)
     }
 
     fn store(&mut self) -> Result<&mut Store<X>, StoreError> {

@@ -9,8 +9,8 @@ use cortex_m::peripheral::MPU;
 const ENABLE: u32 = 1;
 /// RASR: execute never, read and write for all, normal memory, write-through.
 const DATA_ONLY: u32 = 1 << 28 | 0b011 << 24 | 0b010 << 16;
-/// RASR: execution, read-only for all, normal memory, write-through.
-const CODE: u32 = 0b111 << 24 | 0b010 << 16;
+/// RASR: everything allowed, normal memory, write-through; BOOTPROT is what protects a bootloader against writing.
+const CODE: u32 = 0b011 << 24 | 0b010 << 16;
 /// CTRL: on, with the default map where no region is.
 const ON: u32 = 0b101;
 

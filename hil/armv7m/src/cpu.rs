@@ -109,6 +109,9 @@ impl Cpu {
     pub fn run<B: Bus>(&mut self, bus: &mut B, until: Cycle) -> Stop {
         loop {
             self.show_breakpoints();
+            if self.code.executable() != self.core.executable {
+                Arc::make_mut(&mut self.code).set_executable(self.core.executable);
+            }
             if let Some(stop) = self.reason_to_stop(until) {
                 return stop;
             }
@@ -225,7 +228,7 @@ impl Cpu {
     }
 
     fn in_code(&self, pc: u32) -> bool {
-        pc.wrapping_sub(self.core.config.code.start) < self.core.code_len
+        pc.wrapping_sub(self.core.config.code.start) < self.core.executable
     }
 
     /// Block after block from the PC, outside an IT block and while nothing asks for a closer look; a single instruction

@@ -207,6 +207,7 @@ impl Core {
             20 => {
                 let spsel = value >> 25 & 1 != 0;
                 self.control = self.control & crate::state::control::SPSEL | value >> 24 & 5;
+                self.update_checked();
                 self.switch_mode(self.ipsr, spsel && !self.handler_mode());
                 self.faultmask = value >> 16 & 1 != 0;
                 self.basepri = self.nvic.mask_priority((value >> 8) as u8);

@@ -1,5 +1,7 @@
 //! PMSAv7 memory protection (ARMv7-M ARM B3.5).
 
+use core::ops::Range;
+
 /// What a program wants to do with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -84,6 +86,32 @@ impl Mpu {
         }
     }
 
+    /// Privileged code notices this MPU only by what it may execute: no access to data is refused to it.
+    pub(crate) fn spares_data(&self) -> bool {
+        const FULL: u32 = 0b011;
+        const PRIVILEGED: u32 = 0b001;
+        let mut enabled = self.attributes.iter().filter(|attributes| **attributes & 1 != 0);
+        self.control & 4 != 0 && enabled.all(|attributes| matches!(attributes >> 24 & 7, FULL | PRIVILEGED))
+    }
+
+    /// Bytes from `code.start` on that privileged code may execute without a gap.
+    pub(crate) fn executable_from(&self, code: &Range<u32>) -> u32 {
+        let eighths = |region: usize| {
+            let log2 = (self.attributes[region] >> 1 & 31) + 1;
+            (0..=8_u64).map(move |n| u64::from(self.base[region]) + (n << log2) / 8)
+        };
+        let mut edges: Vec<u32> = (0..REGIONS)
+            .filter(|region| self.attributes[*region] & 1 != 0)
+            .flat_map(eighths)
+            .filter_map(|edge| u32::try_from(edge).ok())
+            .filter(|edge| code.contains(edge))
+            .chain([code.start])
+            .collect();
+        edges.sort_unstable();
+        let barred = edges.into_iter().find(|edge| !self.permits(*edge, Access::Execute, true, false));
+        barred.unwrap_or(code.end) - code.start
+    }
+
     fn covers(&self, region: usize, addr: u32) -> bool {
         let attributes = self.attributes[region];
         let log2 = (attributes >> 1 & 31) + 1;
@@ -124,6 +152,22 @@ mod tests {
         assert!(mpu.permits(0x2000_0400, Access::Read, true, false));
         assert!(!mpu.permits(0x2000_0400, Access::Read, false, false));
         assert!(!mpu.permits(0x2000_0600, Access::Read, true, false));
+    }
+
+    #[test]
+    fn what_may_be_executed_ends_at_the_first_region_that_bars_it() {
+        let code = 0..0x10_0000;
+        let mut mpu = region(0, 1 << 28 | 3 << 24 | 28 << 1 | 1, 5);
+        assert_eq!((mpu.spares_data(), mpu.executable_from(&code)), (true, 0));
+        mpu.write(0x0C, 0x10 | 4);
+        mpu.write(0x10, 3 << 24 | 15 << 1 | 1);
+        assert_eq!((mpu.spares_data(), mpu.executable_from(&code)), (true, 0x1_0000));
+        mpu.write(0x10, 6 << 24 | 15 << 1 | 1);
+        assert!(!mpu.spares_data(), "stores are refused");
+        // Without the background map nothing else may be touched.
+        mpu.write(0x10, 3 << 24 | 15 << 1 | 1);
+        mpu.write(0x04, 1);
+        assert!(!mpu.spares_data());
     }
 
     #[test]

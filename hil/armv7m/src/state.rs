@@ -131,6 +131,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     /// Length of `config.code`.
     pub(crate) code_len: u32,
+    /// How much of it the fast loop may execute; beyond that the MPU is asked.
+    pub(crate) executable: u32,
     /// R0-R12, SP, LR; the next place catches results that are thrown away. The rest is there so that a byte of a
     /// decoded instruction is an index that needs neither a check nor a mask.
     pub(crate) r: [u32; 256],
@@ -214,6 +216,7 @@ impl Core {
         Self {
             config,
             code_len,
+            executable: code_len,
             r: [0; 256],
             pc: 0,
             nz: 1,
@@ -452,7 +455,14 @@ impl Core {
 
     /// Whether the fast loop's shortcuts are allowed.
     pub(crate) fn update_checked(&mut self) {
-        let checked = self.mpu.is_enabled()
+        let is_privileged = self.control & control::NPRIV == 0;
+        let guards_code_alone = self.mpu.is_enabled() && is_privileged && self.mpu.spares_data();
+        let executable = if guards_code_alone { self.mpu.executable_from(&self.config.code) } else { self.code_len };
+        if executable != self.executable {
+            self.executable = executable;
+            self.limit = 0;
+        }
+        let checked = self.mpu.is_enabled() && !guards_code_alone
             || self.scb.ccr & ccr::UNALIGN_TRP != 0
             || self.dwt.watches()
             || self.fpb.remaps()

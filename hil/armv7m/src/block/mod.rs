@@ -86,6 +86,8 @@ const STEPS_MAX: usize = 1 << 20;
 pub(crate) struct Blocks {
     start: u32,
     len: u32,
+    /// How much of it may stand in blocks.
+    executable: u32,
     blocks: Vec<Block>,
     steps: Vec<Step>,
     /// Number of the block that begins at an address, by halfword.
@@ -102,12 +104,24 @@ impl Blocks {
         Self {
             start: code.start,
             len,
+            executable: len,
             blocks: Vec::new(),
             steps: Vec::new(),
             index: vec![None; (len as usize / 2).div_ceil(PAGE)],
             generation: 0,
             wait,
         }
+    }
+
+    /// Bytes from the start of the code that may stand in blocks.
+    pub(crate) fn executable(&self) -> u32 {
+        self.executable
+    }
+
+    /// Changes [`executable`](Self::executable); no block is kept, for one may lie behind it.
+    pub(crate) fn set_executable(&mut self, executable: u32) {
+        let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.wait);
+        *self = Self { generation: self.generation + 1, executable, ..fresh };
     }
 
     /// Numbers of blocks mean something only as long as this stays the same.
@@ -143,10 +157,10 @@ impl Blocks {
     pub(crate) fn translate<B: Bus>(&mut self, bus: &mut B, pc: u32, breakpoints: &[u32]) -> Option<u32> {
         if self.steps.len() > STEPS_MAX {
             let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.wait);
-            *self = Self { generation: self.generation + 1, ..fresh };
+            *self = Self { generation: self.generation + 1, executable: self.executable, ..fresh };
         }
         let first = self.steps.len();
-        let within = |pc: u32| pc.wrapping_sub(self.start) < self.len;
+        let within = |pc: u32| pc.wrapping_sub(self.start) < self.executable;
         let size =
             translate::translate(bus, pc, self.wait, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
         let block = Block {

@@ -157,11 +157,20 @@ impl Core {
             _ => Size::Word,
         };
         self.unprivileged_access = op.d & mem_form::UNPRIVILEGED != 0;
-        let value = if op.d & mem_form::LOAD != 0 {
-            self.load::<B, CHECKED>(bus, addr, size, cycle)
-        } else {
-            let value = self.r[usize::from(op.a & 15)];
-            self.store::<B, CHECKED>(bus, addr, size, value, cycle).map(|()| value)
+        // The fast loop checks nothing under an MPU that lets privileged code do everything; this may not count as such.
+        let checked = CHECKED || self.unprivileged_access;
+        let value = match (op.d & mem_form::LOAD != 0, checked) {
+            (true, true) => self.load::<B, true>(bus, addr, size, cycle),
+            (true, false) => self.load::<B, false>(bus, addr, size, cycle),
+            (false, checked) => {
+                let value = self.r[usize::from(op.a & 15)];
+                let stored = if checked {
+                    self.store::<B, true>(bus, addr, size, value, cycle)
+                } else {
+                    self.store::<B, false>(bus, addr, size, value, cycle)
+                };
+                stored.map(|()| value)
+            }
         };
         self.unprivileged_access = false;
         let value = value?;

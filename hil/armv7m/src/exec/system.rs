@@ -75,6 +75,7 @@ impl Core {
                 let spsel =
                     if self.handler_mode() { self.control & control::SPSEL != 0 } else { value & control::SPSEL != 0 };
                 self.control = self.control & control::SPSEL | value & (control::NPRIV | control::FPCA);
+                self.update_checked();
                 self.switch_mode(self.ipsr, spsel);
             }
             _ => {}
