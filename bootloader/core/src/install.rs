@@ -5,7 +5,7 @@ use boot_store::{Store, StoreError};
 use embedded_storage::nor_flash::NorFlash;
 use update_image::boot_record::{ImageId, Outcome, Phase, RollbackCause, State};
 use update_image::layout::{ERASE_SIZE, IMAGE_BIN, PREVIOUS_BIN, PREVIOUS_TMP, REFUSED_BIN, WRITE_SIZE};
-use update_image::{ImageInfo, ReadAt};
+use update_image::{FlashSource, ImageInfo, ReadAt, sha256};
 
 use crate::event::{Event, Log};
 use crate::loader::{Decision, Loader, NothingToStart, Slot};
@@ -94,21 +94,12 @@ impl<I: NorFlash, X: NorFlash, L: Log> Loader<'_, I, X, L> {
     /// Whether the file `name` holds what the first `len` bytes of the slot do, which have been verified.
     fn equals_slot(&mut self, name: &str, len: u32) -> Result<bool, StoreError> {
         let store = self.store.as_deref_mut().ok_or(StoreError::Flash)?;
-        let mut file = store.open(name)?;
-        let (one, other) = self.scratch.0.split_at_mut(ERASE_SIZE as usize / 2);
-        let mut offset = 0;
-        while offset < len {
-            let take = (len - offset).min(ERASE_SIZE / 2);
-            let (one, other) = (&mut one[..take as usize], &mut other[..take as usize]);
-            file.read_at(offset, one)?;
-            self.record.flash().read(self.config.slot.start + offset, other).map_err(|_| StoreError::Corrupt)?;
-            if one != other {
-                return Ok(false);
-            }
-            self.log.keep_alive();
-            offset += take;
-        }
-        Ok(true)
+        let buf = &mut self.scratch.0;
+        let corrupt = StoreError::Corrupt;
+        let file = sha256(&mut store.open(name)?, len, self.digest, buf).map_err(|_| corrupt)?;
+        let mut slot = FlashSource { flash: self.record.flash(), base: self.config.slot.start };
+        let slot = sha256(&mut slot, len, self.digest, buf).map_err(|_| corrupt)?;
+        Ok(file == slot)
     }
 
     fn store(&mut self) -> Result<&mut Store<X>, StoreError> {
