@@ -122,7 +122,7 @@ fn run_one(walk: &Walk, effort: &Effort) -> Tally {
         tally.busy += part.busy;
         tally.failures.extend(part.failures);
     }
-    tally.failures.sort_by(|a, b| (a.cuts.len(), a.seed).cmp(&(b.cuts.len(), b.seed)));
+    tally.failures.sort_by_key(|failure| (failure.cuts.len(), failure.seed));
     tally
 }
 

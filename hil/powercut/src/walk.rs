@@ -123,6 +123,13 @@ impl Walk {
         let new = image(2, 6, LEN, &key());
         let (name, file): (_, Vec<u8>) = match cause {
             Refusal::UnknownKey => ("refused: unknown key", image(2, 9, LEN, &SecretKey::from_seed([9; 32]))),
+            Refusal::WrongSignature => {
+                let mut damaged = new;
+                // The signature is the last TLV.
+                let last = damaged.len() - 1;
+                damaged[last] ^= 1;
+                ("refused: signature", damaged)
+            }
             Refusal::CounterTooLow => ("refused: counter", image(2, 4, LEN, &key())),
             Refusal::Truncated => ("refused: truncated", new[..new.len() - 5].to_vec()),
             _ => {
@@ -148,7 +155,13 @@ impl Walk {
 
     /// Every walk that a campaign goes through.
     pub fn all() -> Vec<Self> {
-        let refusals = [Refusal::WrongHash, Refusal::UnknownKey, Refusal::CounterTooLow, Refusal::Truncated];
+        let refusals = [
+            Refusal::WrongHash,
+            Refusal::UnknownKey,
+            Refusal::WrongSignature,
+            Refusal::CounterTooLow,
+            Refusal::Truncated,
+        ];
         [Self::update(), Self::small_update(), Self::rollback()]
             .into_iter()
             .chain(refusals.map(Self::refusal))

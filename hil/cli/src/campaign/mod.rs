@@ -1,6 +1,6 @@
 //! `hil powercut` and `hil glitch`: the bootloader under every power cut and under faults of the core.
 //!
-//! [`core`](powercut_core) cuts the supply on a host, in the bootloader's decisions over simulated flash; the others run
+//! One part cuts the supply on a host, in the bootloader's decisions over simulated flash; the others run
 //! the shipped binaries on the virtual board. All draw what they draw from one seed, and a point that breaks a rule is
 //! printed with what repeats it.
 
