@@ -25,7 +25,6 @@ struct Mutation {
 }
 
 const VERIFY: &str = "firmware/update-image/src/verify.rs";
-const RECORD: &str = "firmware/update-image/src/boot_record/mod.rs";
 const LOADER: &str = "bootloader/core/src/loader.rs";
 const INSTALL: &str = "bootloader/core/src/install.rs";
 
