@@ -175,3 +175,21 @@ fn an_entry_that_reads_differently_each_time_decides_nothing() {
         assert_eq!(flash.violations(), Vec::<String>::new(), "seed {seed}");
     }
 }
+
+#[test]
+fn a_record_whose_numbers_have_run_out_is_not_written() {
+    let mut nvm = SimNvm::erased(&Supply::steady());
+    let state = State { counter: 3, ..State::default() };
+    BootRecord::open(&mut nvm).write(state).unwrap();
+    let start = BOOT_RECORD.start as usize;
+    let mut entry = nvm.bytes()[start..start + 128].to_vec();
+    // A sound entry under the highest number that counts.
+    entry[4..8].copy_from_slice(&(u32::MAX - 1).to_le_bytes());
+    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&entry[..124]);
+    entry[124..].copy_from_slice(&sum.to_le_bytes());
+    nvm.put(BOOT_RECORD.start, &entry);
+    assert_eq!(*BootRecord::open(&mut nvm).state(), state);
+    let written = BootRecord::open(&mut nvm).write(State { counter: 4, ..state });
+    assert_eq!(written, Err(RecordError::Unwritable));
+    assert_eq!(*BootRecord::open(&mut nvm).state(), state);
+}

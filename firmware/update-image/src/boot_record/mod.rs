@@ -58,7 +58,8 @@ pub enum Status {
 pub enum RecordError<E> {
     /// The flash failed.
     Flash(E),
-    /// An entry was written twice and read back differently both times: the flash is worn out.
+    /// An entry was written twice and read back differently both times: the flash is worn out. Or the newest entry has
+    /// the highest number there is.
     Unwritable,
 }
 
@@ -235,7 +236,11 @@ impl<F: NorFlash> BootRecord<F> {
             return Ok(());
         }
         // Each torn entry has a number above the one that was the newest before it.
-        let sequence = self.sequence.wrapping_add(1 + self.torn);
+        let sequence = self.sequence.saturating_add(1 + self.torn);
+        // Not by counting: an entry with such a number was forged, or damaged in a way that its checksum misses.
+        if sequence == u32::MAX {
+            return Err(RecordError::Unwritable);
+        }
         let bytes = state.emit(sequence);
         for _attempt in 0..2 {
             let address = self.room()?;
