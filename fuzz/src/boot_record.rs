@@ -106,11 +106,15 @@ pub fn run(input: &[u8]) {
         };
         if done.is_ok() {
             assert_eq!(*record.state(), wanted);
-            assert_eq!(record.settle(), Ok(()), "what has just been written is not settled");
+            // Nothing is left to do if that was written; if there was nothing to write, the numbers may have run out.
+            let settled = record.settle();
+            assert!(
+                settled.is_ok()
+                    || wanted == state && settled == Err(RecordError::Unwritable) && has_high_number(record.flash()),
+                "{settled:?}"
+            );
         }
-        // The numbers of entries run out where one has nearly the highest.
-        let is_full = done == Err(RecordError::Unwritable) && has_high_number(&flash);
-        assert!(done.is_ok() || flash.off || is_full, "flash keeps everything, and still: {done:?}");
+        assert!(done.is_ok() || flash.off || has_high_number(&flash), "flash keeps everything, and still: {done:?}");
         expected = Some(if done.is_ok() { [wanted; 2] } else { [state, wanted] });
         (flash.cut, flash.off) = (None, false);
         kind = FIRST_OPERATION + input.byte() % (KINDS - FIRST_OPERATION);
