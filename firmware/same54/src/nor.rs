@@ -47,6 +47,8 @@ const PROGRAM_POLLS: u32 = 40;
 /// Subsector erase: 0.25 s typical, 0.8 s at most; sector erase: 0.7 s typical, 3 s at most.
 const ERASE_POLL_US: u32 = 5_000;
 const ERASE_POLLS: u32 = 1_200;
+/// What a reset can have left under way: one subsector. A memory that is busy for longer is taken for dead.
+const LEFT_OVER_POLLS: u32 = 200;
 
 /// Why external flash refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +115,7 @@ impl<D: DelayNs> Nor<D> {
             }
             nor.delay.delay_us(POWER_UP_POLL_US);
         }
-        nor.wait_ready(ERASE_POLL_US, ERASE_POLLS)?;
+        nor.wait_ready(ERASE_POLL_US, LEFT_OVER_POLLS)?;
         nor.qspi.command(RESET_ENABLE)?;
         nor.qspi.command(RESET_MEMORY)?;
         nor.delay.delay_us(100);
