@@ -46,20 +46,35 @@ fn keys() -> Vec<PublicKey> {
         None => vec![test_key],
     };
     if keys.is_empty() || keys.len() > KEYS_MAX {
-        panic!("BOOT_PUBLIC_KEYS names {} files; 1 to {KEYS_MAX} are possible", keys.len());
+        fail(&format!("BOOT_PUBLIC_KEYS names {} files; 1 to {KEYS_MAX} are possible", keys.len()));
     }
-    let production = std::env::var("BOOT_PRODUCTION").is_ok_and(|value| value == "1");
-    if production && keys.contains(&test_key) {
-        panic!("BOOT_PRODUCTION=1 refuses the test key: name your own public keys in BOOT_PUBLIC_KEYS");
+    if is_production() && keys.contains(&test_key) {
+        fail("BOOT_PRODUCTION=1 refuses the test key: name your own public keys in BOOT_PUBLIC_KEYS");
     }
     keys
+}
+
+fn is_production() -> bool {
+    match std::env::var_os("BOOT_PRODUCTION") {
+        None => false,
+        Some(value) if value == "1" => true,
+        Some(value) if value == "0" || value.is_empty() => false,
+        // Who writes `true` must not get a bootloader that trusts everybody.
+        Some(value) => fail(&format!("BOOT_PRODUCTION is {value:?}; set it to 1 or 0")),
+    }
+}
+
+/// Ends the build with one line instead of a panic.
+fn fail(why: &str) -> ! {
+    println!("cargo::error={why}");
+    std::process::exit(1);
 }
 
 fn read_key(path: &Path) -> PublicKey {
     println!("cargo:rerun-if-changed={}", path.display());
     let text = std::fs::read_to_string(path)
-        .unwrap_or_else(|error| panic!("cannot read the public key {}: {error}", path.display()));
-    PublicKey::from_pem(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .unwrap_or_else(|error| fail(&format!("cannot read the public key {}: {error}", path.display())));
+    PublicKey::from_pem(&text).unwrap_or_else(|error| fail(&format!("{}: {error}", path.display())))
 }
 
 fn keys_source(keys: &[PublicKey]) -> String {
