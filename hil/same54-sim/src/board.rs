@@ -24,8 +24,8 @@ const SERCOMS: [Id; 8] =
 const VCOM: usize = 2;
 /// Interrupt control and state register of the core.
 const ICSR: u32 = 0xE000_ED04;
-/// What a debugger may touch of a secured chip: the DSU's external address space.
-const DSU_EXTERNAL: std::ops::Range<u32> = 0x4100_2100..0x4100_2200;
+/// What a debugger may touch of a protected chip: the DSU's external address space (12.9).
+const DSU_EXTERNAL: std::ops::Range<u32> = 0x4100_2100..0x4100_4000;
 
 /// How a board is made.
 #[derive(Clone, Debug)]
@@ -316,7 +316,7 @@ impl Board {
     /// A debugger's access through the AHB-AP; aligned.
     ///
     /// # Errors
-    /// The bus answered with an error: nothing is there, the chip is secured, or it has no supply.
+    /// The bus answered with an error: nothing is there, the chip is protected, or it has no supply.
     pub fn debug_read(&mut self, addr: u32, size: Size) -> Result<u32, BusFault> {
         self.begin_debug_access(addr)?;
         let answer = self.cpu.debug_read(&mut self.chip, addr, size);
@@ -668,9 +668,9 @@ impl Board {
 
     fn begin_debug_access(&mut self, addr: u32) -> Result<(), BusFault> {
         self.sync();
-        let secured = self.chip.shared.memory.secured && !DSU_EXTERNAL.contains(&addr);
+        let protected = self.chip.shared.memory.protected && !DSU_EXTERNAL.contains(&addr);
         let off = !self.powered || self.chip.parts.supc.holds_reset() || self.chip.core_domain_is_off();
-        if off || secured {
+        if off || protected {
             return Err(BusFault);
         }
         self.chip.shared.signals.debugger = true;

@@ -1,9 +1,11 @@
 //! DSU: device service unit (SAM D5x/E5x datasheet, 12).
 //!
 //! Fidelity: identification, ROM table, CRC32, chip erase, reset extension, debug communication channels with their DMA
-//! requests and the external address space (offset 0x100, free of write protection) are modelled. Chip erase takes 6.4 s
-//! (54.12). A memory test of RAM finds nothing, takes ten cycles a word (assumed) and leaves zeros (assumed). DID is that
-//! of an ATSAME54P20A revision D.
+//! requests and the external address space (offset 0x100, free of write protection) are modelled, and what is left of them
+//! to a debugger while the security bit is in force (12.11.7): the checksum of the whole array, from a fixed seed (assumed;
+//! not of SmartEEPROM alone), no memory test, no release from reset. Chip erase takes 6.4 s (54.12); memories are empty at
+//! its beginning, and the protection ends with it. A memory test of RAM finds nothing, takes ten cycles a word (assumed) and
+//! leaves zeros (assumed). DID is that of an ATSAME54P20A revision D.
 
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use armv7m::Size;
 use sim_base::Instant;
 
 use crate::event::ResetCause;
+use crate::memory::Memory;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
 
@@ -19,9 +22,11 @@ const DONE: u32 = 1 << 0;
 const CRSTEXT: u32 = 1 << 1;
 const BERR: u32 = 1 << 2;
 const FAIL: u32 = 1 << 3;
+const PERR: u32 = 1 << 4;
 const CHIP_ERASE_TIME: Duration = Duration::from_millis(6_400);
-/// ROM table: the entry that points to the core's own table at 0xE00F_F000.
+/// ROM table: the entry that points to the core's own table at 0xE00F_F000, and its bit EPRES.
 const ENTRY0: u32 = 0x9F0F_C003;
+const EPRES: u32 = 1 << 0;
 
 /// What the model makes of the registers.
 pub(crate) const LEDGER: Ledger = Ledger { stored: &["DCFG[]"], absent: &[] };
@@ -41,7 +46,6 @@ pub(crate) struct Dsu {
     erase_requested: bool,
     release_requested: bool,
     debugger_present: bool,
-    protected: bool,
 }
 
 impl Dsu {
@@ -60,7 +64,6 @@ impl Dsu {
             erase_requested: false,
             release_requested: false,
             debugger_present: false,
-            protected: false,
         }
     }
 
@@ -91,9 +94,8 @@ impl Dsu {
 
     fn control(&mut self, value: u32, external: bool, cx: &mut Context<'_>) {
         if value & 1 != 0 {
-            let held = self.statusa & CRSTEXT;
-            let kept = (self.debugger_present, self.protected);
-            *self = Self { statusa: held, debugger_present: kept.0, protected: kept.1, ..Self::new() };
+            let (held, debugger_present) = (self.statusa & CRSTEXT, self.debugger_present);
+            *self = Self { statusa: held, debugger_present, ..Self::new() };
         } else if value & 1 << 4 != 0 {
             if !external || cx.memory.chip_erase_locked {
                 self.statusa |= FAIL;
@@ -103,9 +105,16 @@ impl Dsu {
             self.erase_done_at = if cx.flash_timing { cx.now + CHIP_ERASE_TIME } else { cx.now };
             cx.signals.attention = true;
         } else if value & 1 << 2 != 0 {
+            if external && cx.memory.protected {
+                (self.addr, self.length, self.data) = (0, cx.memory.main_array(), u32::MAX);
+            }
             self.crc(cx);
         } else if value & 1 << 3 != 0 {
-            self.test_memory(cx);
+            if external && cx.memory.protected {
+                self.statusa |= PERR;
+            } else {
+                self.test_memory(cx);
+            }
         }
     }
 
@@ -134,9 +143,13 @@ impl Dsu {
         self.statusa |= DONE;
     }
 
-    fn statusb(&self) -> u32 {
+    fn statusb(&self, memory: &Memory) -> u32 {
         // HPE: hot-plugging is always possible.
-        u32::from(self.protected) | u32::from(self.debugger_present) << 1 | self.dcc_dirty << 2 | 1 << 4
+        u32::from(memory.protected)
+            | u32::from(self.debugger_present) << 1
+            | self.dcc_dirty << 2
+            | 1 << 4
+            | u32::from(memory.chip_erase_locked) << 5
     }
 }
 
@@ -151,7 +164,7 @@ impl Peripheral for Dsu {
         match if external { offset - 0x100 } else { offset } {
             0x00 | 0x03 => 0,
             0x01 => self.statusa,
-            0x02 => self.statusb(),
+            0x02 => self.statusb(cx.memory),
             0x04 => self.addr,
             0x08 => self.length,
             0x0C => self.data,
@@ -163,9 +176,11 @@ impl Peripheral for Dsu {
             0x18 => DID,
             0x1C => self.cfg,
             at @ (0xF0 | 0xF4) => self.dcfg[(at as usize - 0xF0) / 4],
+            0x1000 if cx.memory.protected => ENTRY0 & !EPRES,
             0x1000 => ENTRY0,
             0x1004..0x1FCC => 0,
-            0x1FCC => 1,
+            // MEMTYPE.SMEMP: a debugger may read memory.
+            0x1FCC => u32::from(!cx.memory.protected),
             0x1FD0..0x1FE0 => 0,
             // Part 0xCD0, JEP106 identity 0x1F (Atmel), revision 0.
             0x1FE0 => 0xD0,
@@ -186,11 +201,17 @@ impl Peripheral for Dsu {
         match if external { offset - 0x100 } else { offset } {
             0x00 => self.control(w.value, external, cx),
             0x01 => {
+                let mut clear = w.value;
                 if w.value & self.statusa & CRSTEXT != 0 {
-                    self.release_requested = true;
-                    cx.signals.attention = true;
+                    if external && cx.memory.protected {
+                        clear &= !(CRSTEXT | PERR);
+                        self.statusa |= PERR;
+                    } else {
+                        self.release_requested = true;
+                        cx.signals.attention = true;
+                    }
                 }
-                self.statusa &= !w.value;
+                self.statusa &= !clear;
             }
             0x04 => self.addr = w.onto(self.addr),
             0x08 => self.length = w.onto_masked(self.length, !3),
@@ -212,9 +233,9 @@ impl Peripheral for Dsu {
         }
     }
 
-    fn reset(&mut self, cause: ResetCause, cx: &mut Context<'_>) {
+    fn reset(&mut self, cause: ResetCause, _: &mut Context<'_>) {
         let debugger_present = self.debugger_present && !cause.is_supply();
-        *self = Self { debugger_present, protected: cx.memory.secured, ..Self::new() };
+        *self = Self { debugger_present, ..Self::new() };
     }
 
     fn next_event(&self) -> Instant {
@@ -230,6 +251,8 @@ impl Peripheral for Dsu {
         if self.erase_done_at <= cx.now {
             self.erase_done_at = Instant::NEVER;
             self.statusa |= DONE;
+            // 25.6.10.2: with the end of a chip erase, which has cleared the security bit; no reset is needed.
+            cx.memory.protected &= cx.memory.secured;
         }
     }
 }

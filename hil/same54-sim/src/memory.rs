@@ -61,8 +61,10 @@ pub(crate) struct Memory {
     pub(crate) user_page: Box<[u8]>,
     /// Bank A is the one mapped at address 0 (fuse AFIRST).
     pub(crate) a_first: bool,
-    /// Security bit: debuggers see no memory.
+    /// Security bit (fuse SSB).
     pub(crate) secured: bool,
+    /// The security bit as the flash controller loaded it last: debuggers see no memory.
+    pub(crate) protected: bool,
     /// DSU.CTRL.CE is locked (fuse CELCK).
     pub(crate) chip_erase_locked: bool,
     /// SmartEEPROM's active sector, 0 or 1 (fuse ASEES).
@@ -100,6 +102,7 @@ impl Memory {
             user_page: user_page.into(),
             a_first: true,
             secured: false,
+            protected: false,
             chip_erase_locked: false,
             active_sees: 0,
             see_locked: false,
@@ -125,6 +128,7 @@ impl Memory {
             user_page,
             a_first,
             secured,
+            protected,
             chip_erase_locked,
             active_sees,
             see_locked,
@@ -156,6 +160,7 @@ impl Memory {
         self.user_page.copy_from_slice(user_page);
         self.a_first = *a_first;
         self.secured = *secured;
+        self.protected = *protected;
         self.chip_erase_locked = *chip_erase_locked;
         self.active_sees = *active_sees;
         self.see_locked = *see_locked;
@@ -256,6 +261,11 @@ impl Memory {
     pub(crate) fn reserve(&mut self, bytes: u32) {
         self.reserved = bytes;
         self.find_slow_banks();
+    }
+
+    /// Bytes of flash without what SmartEEPROM has taken.
+    pub(crate) fn main_array(&self) -> u32 {
+        FLASH_SIZE - self.reserved
     }
 
     /// Whether SmartEEPROM keeps flash at `addr` for itself.

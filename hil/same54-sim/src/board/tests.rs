@@ -9,6 +9,7 @@ use crate::{EventKind, ResetCause};
 mod ethernet;
 mod faults;
 mod power;
+mod protection;
 mod ram_upsets;
 mod snapshot;
 
@@ -339,18 +340,6 @@ fn narrow_and_wide_accesses_reach_the_same_registers() {
     board.debug_write(0x4100_8002, Size::Byte, 0xA5).expect("PORT");
     assert_eq!(word(&mut board, 0x4100_8000), 0x00A5_0000);
     assert_eq!(board.debug_read(0x4100_8002, Size::Half), Ok(0xA5));
-}
-
-#[test]
-fn the_security_bit_leaves_the_dsu_to_a_debugger_until_a_chip_erase() {
-    let mut board = counting();
-    board.set_flash_timing(false);
-    board.debug_write(NVM_CTRLB, Size::Half, 0xA516).expect("NVMCTRL");
-    assert_eq!(board.debug_read(RAM, Size::Word), Err(armv7m::BusFault));
-    board.debug_write(0x4100_2100, Size::Byte, 1 << 4).expect("DSU");
-    assert_eq!(board.debug_read(0x4100_2101, Size::Byte).map(|status| status & 1), Ok(1));
-    assert!(board.nvm().iter().all(|byte| *byte == 0xFF));
-    assert!(board.debug_read(RAM, Size::Word).is_ok());
 }
 
 #[test]

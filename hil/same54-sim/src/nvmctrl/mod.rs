@@ -31,7 +31,7 @@ use armv7m::Size;
 use sim_base::{Instant, Rng};
 
 use crate::event::ResetCause;
-use crate::memory::{BANK_SIZE, FLASH_SIZE, Memory, NO_BANK, USER_PAGE_BASE, USER_PAGE_SIZE};
+use crate::memory::{BANK_SIZE, FLASH_SIZE, Memory, NO_BANK, RAM_BASE, RAM_SIZE, USER_PAGE_BASE, USER_PAGE_SIZE};
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
 use crate::tear::Tear;
@@ -203,9 +203,14 @@ impl Nvmctrl {
         Some(())
     }
 
-    /// DSU chip erase: the main array, the security bit and the page locks, not the user page or the boot section.
+    /// DSU chip erase: volatile memories, the main array, the security bit and the page locks, not the user page or the
+    /// boot section. The DSU ends the protection when it is done.
     pub(crate) fn chip_erase(&mut self, cx: &mut Context<'_>) {
         let start = self.boot_section();
+        if let Some(ram) = cx.memory.ram_slice_mut(RAM_BASE, RAM_SIZE as usize) {
+            ram.fill(0);
+        }
+        cx.memory.backup.fill(0);
         cx.memory.erase_nvm(start, FLASH_SIZE - start);
         cx.memory.secured = false;
         self.runlock = u32::MAX;
@@ -283,8 +288,9 @@ impl Nvmctrl {
         bytes.map_or(u32::MAX, u32::from_le_bytes)
     }
 
-    /// What every reset loads from the fuses.
+    /// What every reset loads from the fuses, and a software reset of this block (25.6.10.1).
     fn load_fuses(&mut self, cx: &mut Context<'_>) {
+        cx.memory.protected = cx.memory.secured;
         self.runlock = cx.memory.user_word(2);
         self.bootprot = cx.memory.user_word(0) >> 26 & 15;
         self.load_smart(cx);
