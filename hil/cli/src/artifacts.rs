@@ -1,5 +1,6 @@
 //! Building the programs that go onto the board: bootloader, firmware in some version, signed image.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,9 +102,25 @@ impl Workspace {
         self.build("bootloader-same54-xpro", "bootloader-same54-xpro", &[], None, PROFILE)
     }
 
+    /// The bootloader with these public keys (PEM files), as for production: it refuses the test key.
+    pub fn bootloader_with_keys(&self, keys: &[PathBuf]) -> Result<Program, Error> {
+        let unusable = |path: &Path, why: String| Error::Artifact { path: path.to_owned(), why };
+        let keys = keys.iter().map(|path| {
+            // The build script runs in another folder.
+            std::path::absolute(path).map_err(|why| unusable(path, format!("no path that can be used: {why}")))
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let list = std::env::join_paths(&keys)
+            .map_err(|why| unusable(&keys[0], format!("{why}; move the key files to another folder")))?;
+        let variables = [(KEY_CHOICE[0], list), (KEY_CHOICE[1], "1".into())];
+        let variant = Variant { name: "own-keys", variables: &variables };
+        self.build("bootloader-same54-xpro", "bootloader-same54-xpro", &[], Some(variant), PROFILE)
+    }
+
     /// The application firmware, as version `version`.
     pub fn firmware(&self, version: &str) -> Result<Program, Error> {
-        self.build("app", "same54_xpro", &["--features", "same54-xpro"], Some(version), PROFILE)
+        let variant = Variant { name: version, variables: &[("APP_VERSION", version.into())] };
+        self.build("app", "same54_xpro", &["--features", "same54-xpro"], Some(variant), PROFILE)
     }
 
     /// The kernels that measure a simulated core, built for speed.
@@ -113,23 +130,26 @@ impl Workspace {
 
     /// Builds `bin` of `package` unless a copy is there that is newer than each of its sources.
     ///
-    /// cargo keeps one copy for each program; this one keeps a copy for each version, so that two versions do not
+    /// cargo keeps one copy for each program; this one keeps a copy for each variant, so that two versions do not
     /// push each other out and a second run builds nothing.
     fn build(
         &self,
         package: &str,
         bin: &str,
         features: &[&str],
-        version: Option<&str>,
+        variant: Option<Variant<'_>>,
         profile: &str,
     ) -> Result<Program, Error> {
-        let name = match version {
-            Some(version) => format!("{package}-{version}"),
+        let name = match &variant {
+            Some(variant) => format!("{package}-{}", variant.name),
             None => package.to_owned(),
         };
+        let variables = variant.map_or(&[][..], |variant| variant.variables);
         let kept = self.out.join(format!("{name}.elf"));
         let sources = self.out.join(format!("{name}.d"));
-        let is_usual = KEY_CHOICE.iter().all(|name| std::env::var_os(name).is_none());
+        let chooses_keys =
+            |name: &&str| std::env::var_os(name).is_some() || variables.iter().any(|(variable, _)| variable == name);
+        let is_usual = !KEY_CHOICE.iter().any(chooses_keys);
         if is_usual && is_fresh(&kept, &sources, &self.root) {
             return Program::read(&kept);
         }
@@ -152,9 +172,7 @@ impl Workspace {
             profile,
         ]);
         command.args(features);
-        if let Some(version) = version {
-            command.env("APP_VERSION", version);
-        }
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let status = command
             .status()
             .map_err(|source| Error::NoCargo { program: cargo.to_string_lossy().into_owned(), source })?;
@@ -167,6 +185,14 @@ impl Workspace {
         copy(&built.with_extension("d"), &sources)?;
         Program::read(&kept)
     }
+}
+
+/// A program that is not built as usual.
+struct Variant<'a> {
+    /// What its copy is called after.
+    name: &'a str,
+    /// Environment variables of its build.
+    variables: &'a [(&'a str, OsString)],
 }
 
 /// The workspace's folder, as it was when `hil` was built.

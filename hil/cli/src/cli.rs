@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::exec::ExecArgs;
 use crate::image::{self, ImageCommand};
 use crate::live::{self, BoardArgs};
+use crate::provision::{self, ProvisionArgs};
 use crate::report::{self, Outcome, Style};
 use crate::rescue::{self, RescueArgs};
 use crate::scenario::{self, Options};
@@ -45,6 +46,8 @@ enum Command {
     /// Make, sign, verify and show update images and their keys
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Make a device of a board: its record, its fuses, its bootloader's keys, its lock
+    Provision(ProvisionArgs),
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
         Command::Rescue(args) => rescue::rescue(&args),
         Command::Image(command) => image::image(&command).map_err(|error| Error::Image(Box::new(error))),
+        Command::Provision(args) => provision::provision(&args).map_err(|error| Error::Provision(Box::new(error))),
         Command::Size(args) => size(&args),
         Command::Powercut(args) => campaign(args.json, |workspace| campaign::powercut(workspace, &args)),
         Command::Glitch(args) => campaign(args.json, |workspace| campaign::glitch(workspace, &args)),

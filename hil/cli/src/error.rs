@@ -82,6 +82,9 @@ pub enum Error {
     /// An image or a key is not what it should be.
     #[error("{0}")]
     Image(Box<crate::image::ImageError>),
+    /// A board could not be provisioned.
+    #[error("{0}")]
+    Provision(Box<crate::provision::ProvisionError>),
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),

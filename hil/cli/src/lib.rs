@@ -3,8 +3,9 @@
 //! [`artifacts`] builds the programs, [`board`] reaches a board (real or virtual) through probe-rs, [`rig`] puts a
 //! virtual board on a virtual LAN with a local IoT Hub, [`scenario`] says what is done and asserted on it, and
 //! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
-//! virtual board run by itself. [`mod@bench`] measures the virtual board. [`image`] makes and reads signed images.
-//! [`rescue`] loads one into a board that has none. [`campaign`] cuts power and glitches the core by the thousand.
+//! virtual board run by itself. [`image`] makes signed update images. [`mod@bench`] measures the virtual board.
+//! [`rescue`] loads an image into a board that has none. [`mod@provision`] gives a board its identity and fuses.
+//! [`campaign`] cuts power and glitches the core by the thousand.
 
 pub mod artifacts;
 pub mod bench;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod exec;
 pub mod image;
 pub mod live;
+pub mod provision;
 pub mod report;
 pub mod rescue;
 pub mod rig;

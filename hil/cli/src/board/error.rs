@@ -54,6 +54,9 @@ pub enum BoardError {
         /// The chain of reasons.
         why: String,
     },
+    /// The flash controller did not do what it was asked to, outside of flashing.
+    #[error("fuses: {0}; try again, and if it stays so compare the user page with a sound board's")]
+    UserPage(String),
     /// The file is not a program for this board.
     #[error("not a program for this board: {0}")]
     Program(String),
@@ -67,7 +70,7 @@ impl BoardError {
 }
 
 /// An error with its sources, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

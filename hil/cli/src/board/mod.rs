@@ -5,6 +5,7 @@
 
 mod error;
 mod flash;
+mod nvm;
 mod rtt;
 mod selector;
 
@@ -19,6 +20,8 @@ use same54_sim::{Board, BoardConfig};
 use sim_probe::{Cable, VirtualProbe};
 
 pub use error::BoardError;
+pub(crate) use error::chain;
+pub use nvm::USER_PAGE_SIZE;
 pub use rtt::{LogLevel, LogLine, LogLocation, LogReader, TargetMemory};
 pub use selector::{BoardSelector, Model};
 

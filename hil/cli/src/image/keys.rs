@@ -10,8 +10,10 @@ use update_image::sign::SecretKey;
 
 use super::{ImageError, hex};
 
-/// The key that this repository publishes.
 const TEST_KEY: &str = include_str!("../../../../fixtures/keys/image/test-only.pub.pem");
+
+/// Public keys that a bootloader has room for.
+pub const KEYS_MAX: usize = 4;
 
 /// A new key and where it lies.
 #[derive(Debug)]
@@ -113,9 +115,14 @@ fn explain(text: &str, wanted: Half) -> String {
     .to_owned()
 }
 
+/// The key that this repository publishes, and everybody has.
+pub fn test_key() -> PublicKey {
+    PublicKey::from_pem(TEST_KEY).expect("the file is part of this program")
+}
+
 /// A key's hash, marked if it is the published one.
 pub(super) fn with_note(key_hash: &str) -> String {
-    let is_test_key = PublicKey::from_pem(TEST_KEY).is_ok_and(|key| hex(&key.hash()) == key_hash);
+    let is_test_key = hex(&test_key().hash()) == key_hash;
     let note = if is_test_key { " (test key of this repository, known to everybody)" } else { "" };
     format!("{key_hash}{note}")
 }

@@ -14,7 +14,7 @@ use update_image::{PublicKey, Refusal, Version};
 
 pub use error::ImageError;
 pub use inspect::{Contents, contents, verify};
-pub use keys::{KeyFiles, generate, public_key, public_path, secret_key};
+pub use keys::{KEYS_MAX, KeyFiles, generate, public_key, public_path, secret_key, test_key};
 pub use make::{MadeImage, make};
 
 use crate::scenario::BOARD;
