@@ -63,6 +63,8 @@ enum Command {
 enum BenchCommand {
     /// The virtual board: kernels and the TLS handshake against real time and against qemu-system-arm
     Board(bench::BoardArgs),
+    /// The bootloader: time from power-on to the application, without and with an update, in virtual time
+    Boot(JsonArgs),
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Powercut(args) => campaign(args.json, |workspace| campaign::powercut(workspace, &args)),
         Command::Glitch(args) => campaign(args.json, |workspace| campaign::glitch(workspace, &args)),
         Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
+        Command::Bench(BenchCommand::Boot(args)) => bench_boot(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -197,6 +200,17 @@ fn bench_board(args: &bench::BoardArgs) -> Result<ExitCode, Error> {
         print!("{}", report.to_table());
     }
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bench_boot(args: &JsonArgs) -> Result<ExitCode, Error> {
+    let out = artifacts::target_dir(&artifacts::root()).join("hil").join("programs");
+    let report = bench::boot(&Workspace::new(out))?;
+    if args.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Exit code 1 if a point broke a rule.

@@ -8,6 +8,7 @@
 //! CONNECT, which is the bootloader, DHCP, DNS, SNTP and two handshakes (provisioning and hub). The virtual LAN and the
 //! local hub are part of its time.
 
+mod boot;
 pub(crate) mod cpu_time;
 mod guest;
 mod handshake;
@@ -19,6 +20,7 @@ use clap::Args;
 use crate::artifacts::Workspace;
 use crate::error::Error;
 
+pub use boot::{BootReport, boot};
 pub use result::BenchReport;
 use result::{Kernel, Qemu};
 

@@ -8,7 +8,7 @@ mod glitch;
 mod powercut_board;
 mod powercut_core;
 mod report;
-mod stage;
+pub(crate) mod stage;
 
 use std::num::NonZeroUsize;
 use std::thread;

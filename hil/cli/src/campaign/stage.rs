@@ -14,22 +14,22 @@ use crate::scenario;
 /// Virtual time between two looks at the core.
 const LOOK: Duration = Duration::from_micros(500);
 /// The longest that a start may take: an update of the whole slot takes half a minute.
-pub(super) const LONGEST: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST: Duration = Duration::from_secs(120);
 
 /// The programs.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     /// ELF of the bootloader.
-    pub(super) bootloader: Vec<u8>,
+    pub(crate) bootloader: Vec<u8>,
     bootloader_image: (u32, Vec<u8>),
     /// The signed image that runs at first, 1.0.0.
-    pub(super) old: Vec<u8>,
+    pub(crate) old: Vec<u8>,
     /// The signed image of the update, 2.0.0.
-    pub(super) new: Vec<u8>,
+    pub(crate) new: Vec<u8>,
 }
 
 /// How a board's way ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The core executes in the application's slot.
     Application,
     /// The supply was cut.
@@ -44,7 +44,7 @@ pub(super) enum End {
 
 impl Stage {
     /// Builds the programs.
-    pub(super) fn new(workspace: &Workspace) -> Result<Self, Error> {
+    pub(crate) fn new(workspace: &Workspace) -> Result<Self, Error> {
         let (programs, images) = scenario::programs(workspace)?;
         Ok(Self {
             bootloader: programs.bootloader,
@@ -55,7 +55,7 @@ impl Stage {
     }
 
     /// A board without supply: bootloader, `slot`, and a volume with these files.
-    pub(super) fn board(&self, slot: &[u8], files: &[(&str, &[u8])], seed: u64) -> Result<Board, Error> {
+    pub(crate) fn board(&self, slot: &[u8], files: &[(&str, &[u8])], seed: u64) -> Result<Board, Error> {
         let mut board = Board::new(BoardConfig { seed, flash_timing: true });
         let volume = volume(files).map_err(|why| Error::Hub(format!("external flash cannot be filled: {why:?}")))?;
         board.preload_nvm(self.bootloader_image.0, &self.bootloader_image.1);
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     /// A board that has started 1.0.0 once, so that it is the confirmed image; without supply, with these files.
-    pub(super) fn confirmed_board(&self, files: &[(&str, &[u8])], seed: u64) -> Result<Board, Error> {
+    pub(crate) fn confirmed_board(&self, files: &[(&str, &[u8])], seed: u64) -> Result<Board, Error> {
         let mut board = self.board(&self.old, &[], seed)?;
         board.power_on();
         let end = run(&mut board, LONGEST, false);
@@ -81,7 +81,7 @@ impl Stage {
 }
 
 /// Lets the board run until the application starts, the supply is cut, or `time` has passed.
-pub(super) fn run(board: &mut Board, time: Duration, until_reset: bool) -> End {
+pub(crate) fn run(board: &mut Board, time: Duration, until_reset: bool) -> End {
     let end = board.now() + time;
     loop {
         let stop = board.run_until((board.now() + LOOK).min(end));
