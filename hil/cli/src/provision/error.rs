@@ -36,8 +36,8 @@ pub enum ProvisionError {
     Build(Box<crate::error::Error>),
     /// The debugger sees nothing of the chip.
     #[error(
-        "board {0} is locked by its security bit; a chip erase lifts it and loses everything but a protected bootloader: \
-         probe-rs erase --chip ATSAME54P20A --connect-under-reset --allow-erase-all"
+        "board {0} is locked by its security bit; a chip erase lifts it and loses everything but a protected bootloader; \
+         docs/production.md says how"
     )]
     Locked(String),
     /// The user page has lost the factory's calibration.

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hub::{Enrolment, EventKind};
-use probe_rs::MemoryInterface as _;
+use probe_rs::probe::Probe;
+use probe_rs::{MemoryInterface as _, Permissions};
 use same54_sim::{Board, BoardConfig};
 use sim_base::Rng;
+use sim_probe::VirtualProbe;
 use update_image::layout::SLOT;
 
 use super::*;
@@ -109,7 +111,7 @@ fn provisioned_and_locked_board_boots_as_the_device_and_hides_from_the_debugger(
     drop(session);
     let again = BoardSession::virtual_board(Arc::clone(&board)).map(drop).map_err(locked);
     let message = again.expect_err("locked").to_string();
-    assert!(message.contains("locked by its security bit") && message.contains("--allow-erase-all"), "{message}");
+    assert!(message.contains("locked by its security bit") && message.contains("production.md"), "{message}");
 
     {
         let mut board = board.lock().unwrap();
@@ -126,6 +128,17 @@ fn provisioned_and_locked_board_boots_as_the_device_and_hides_from_the_debugger(
     let connected = |kind: &EventKind| matches!(kind, EventKind::Connected { device, .. } if device == DEVICE);
     assert!(events.iter().any(|event| connected(&event.kind)), "{events:?}");
     assert!(board.lock().unwrap().brown_out(), "BOD33 watches the supply since the power-on");
+
+    // What lifts the lock takes the secrets with it, and leaves the bootloader.
+    board.lock().unwrap().set_flash_timing(false);
+    let probe = Probe::new(VirtualProbe::new(Arc::clone(&board)));
+    let erase = Permissions::new().allow_erase_all();
+    let mut session = probe.attach("ATSAME54P20A", erase).expect("erased and attached");
+    assert!(session.core(0).unwrap().read_word_32(0x2000_0000).is_ok());
+    let board = board.lock().unwrap();
+    assert!(board.nvm()[SLOT.start as usize..].iter().all(|byte| *byte == 0xFF));
+    assert!(board.nvm().starts_with(job.bootloader.as_ref().unwrap()));
+    assert_eq!(board.user_page()[4..], before[4..]);
 }
 
 #[test]
