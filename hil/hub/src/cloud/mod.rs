@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod updates;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
