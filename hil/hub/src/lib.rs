@@ -16,6 +16,7 @@
 
 mod cloud;
 pub mod dps;
+mod durable;
 mod event;
 pub mod files;
 pub mod iot_hub;
@@ -28,6 +29,7 @@ mod utc;
 
 pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
 pub use dps::{Attestation, EnrolError, Enrolment, GroupEnrolment};
+pub use durable::Change;
 pub use event::{CloseReason, CloudEvent, EventKind};
 pub use files::FileFault;
 pub use iot_hub::{Device, HubError, MethodCallId, Twin, TwinError};
