@@ -13,15 +13,33 @@ pub(crate) fn start(cmcc: &pac::Cmcc) {
 
 /// Forgets every line: to be called when flash has changed, for the cache does not notice. Leaves the cache on.
 fn invalidate(cmcc: &pac::Cmcc) {
-    cmcc.ctrl().write(|w| w.cen().clear_bit());
     // Lines may only be invalidated while the cache is off (11.6.3).
+    stop(cmcc);
+    cmcc.maint0().write(|w| w.invall().set_bit());
+    cmcc.ctrl().write(|w| w.cen().set_bit());
+}
+
+fn stop(cmcc: &pac::Cmcc) {
+    cmcc.ctrl().write(|w| w.cen().clear_bit());
     for _ in 0..POLLS {
         if cmcc.sr().read().csts().bit_is_clear() {
             break;
         }
     }
-    cmcc.maint0().write(|w| w.invall().set_bit());
-    cmcc.ctrl().write(|w| w.cen().set_bit());
+}
+
+/// Does `work` with the cache off: it holds lines of the QSPI's window as it does those of flash, and what is read there
+/// changes behind its back.
+pub(crate) fn pass_by<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: as in `flash_changed`.
+    let cmcc = unsafe { pac::Cmcc::steal() };
+    let on = cmcc.sr().read().csts().bit_is_set();
+    if on {
+        stop(&cmcc);
+    }
+    let done = work();
+    cmcc.ctrl().write(|w| w.cen().bit(on));
+    done
 }
 
 /// [`invalidate`] for the driver of flash, whose every change makes lines stale; does nothing while the cache is off.

@@ -7,7 +7,7 @@ use atsamd_hal::gpio::{AlternateH, PA08, PA09, PA10, PA11, PB10, PB11, Pin, Rese
 use atsamd_hal::pac;
 use pac::qspi::instrframe::Tfrtypeselect;
 
-use crate::window;
+use crate::{cache, window};
 
 /// Where the serial memory is seen on the AHB (datasheet, memory map).
 const AHB_BASE: usize = 0x0400_0000;
@@ -112,10 +112,12 @@ impl Qspi {
     /// An instruction whose answer is `data`, for example a status register.
     pub(crate) fn register(&mut self, instruction: u8, data: &mut [u8]) -> Result<(), Stuck> {
         self.frame(instruction, Tfrtypeselect::Read, false, true, Lanes::One, 0);
-        for (index, byte) in data.iter_mut().enumerate() {
-            // SAFETY: the controller answers reads in its AHB window with the bytes of the data phase.
-            *byte = unsafe { read_volatile((AHB_BASE + index) as *const u8) };
-        }
+        cache::pass_by(|| {
+            for (index, byte) in data.iter_mut().enumerate() {
+                // SAFETY: the controller answers reads in its AHB window with the bytes of the data phase.
+                *byte = unsafe { read_volatile((AHB_BASE + index) as *const u8) };
+            }
+        });
         self.last_transfer()
     }
 
@@ -129,8 +131,10 @@ impl Qspi {
         data: &mut [u8],
     ) -> Result<(), Stuck> {
         self.frame(instruction, Tfrtypeselect::Readmemory, true, true, lanes, dummy_cycles);
-        // SAFETY: inside the 16 MiB window (checked by the NOR driver), where reads bring the bytes of the data phase.
-        unsafe { window::copy_out(AHB_BASE + address as usize, data) };
+        cache::pass_by(|| {
+            // SAFETY: inside the 16 MiB window (checked by the NOR driver), where reads bring the bytes of the data phase.
+            unsafe { window::copy_out(AHB_BASE + address as usize, data) };
+        });
         self.last_transfer()
     }
 

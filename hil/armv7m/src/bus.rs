@@ -1,6 +1,6 @@
 //! What the core asks of the chip around it.
 
-use crate::Cycle;
+use crate::{Cycle, Wait};
 
 /// Width of a bus access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,47 @@ pub trait Bus {
     fn plain_write(&mut self, addr: u32, size: Size, value: u32) -> bool {
         let _ = (addr, size, value);
         false
+    }
+
+    /// A data read relative to the PC, of a literal or of a table branch's entry, if those have a cost of their own
+    /// ([`FetchTiming::literal`](crate::FetchTiming)): it adds no [`Wait`]. The address may be anywhere.
+    fn read_literal(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        self.read(addr, size, at)
+    }
+
+    /// As [`plain_read`](Self::plain_read), in place of [`read_literal`](Self::read_literal) or, if literals have no cost
+    /// of their own, of [`read`](Self::read).
+    #[inline(always)]
+    fn plain_literal(&mut self, addr: u32, size: Size) -> Option<u32> {
+        self.plain_read(addr, size)
+    }
+
+    /// What accesses have cost since the last call, touches of code aside.
+    #[inline(always)]
+    fn take_wait(&mut self) -> Wait {
+        Wait::default()
+    }
+
+    /// The core fetches from the line of sixteen bytes around `addr`. Called with
+    /// [`FetchTiming::cached`](crate::FetchTiming::cached) alone.
+    fn touch_code(&mut self, addr: u32, at: Cycle) -> Wait {
+        let _ = (addr, at);
+        Wait::default()
+    }
+
+    /// Whether a touch of the line around `addr` would neither wait nor change anything. That ends when the bus says
+    /// [`Wait::lost`] or its owner calls [`Cpu::forget_lines`](crate::Cpu::forget_lines).
+    fn is_resident(&self, addr: u32) -> bool {
+        let _ = addr;
+        true
+    }
+
+    /// The cycles that a touch of a line of code waits at most, as long as it does nothing else but lose other lines.
+    /// With `None`, code that is not resident is executed one instruction at a time. When it changes to that, or to more,
+    /// the bus says [`Lost::Anything`](crate::Lost::Anything) or its owner calls
+    /// [`Cpu::forget_lines`](crate::Cpu::forget_lines).
+    fn longest_wait(&self) -> Option<u32> {
+        Some(0)
     }
 
     /// A halfword of code at an even address.

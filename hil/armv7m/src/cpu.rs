@@ -13,8 +13,9 @@ use crate::mpu::Access;
 use crate::observe::ExceptionRecord;
 use crate::op::{Kind, Op};
 use crate::ppb::is_ppb;
-use crate::state::{Core, Trap, Trapped, cfsr};
-use crate::{Bus, BusFault, Cycle, Size, timing};
+use crate::residency::Residency;
+use crate::state::{Core, NO_WORD, Trap, Trapped, cfsr};
+use crate::{Bus, BusFault, Cycle, FetchTiming, Size, timing};
 
 /// What differs between implementations of the architecture.
 #[derive(Clone, Debug)]
@@ -66,6 +67,16 @@ struct ScratchOp {
     op: Op,
 }
 
+/// Code as it was decoded for a [`FetchTiming`] that is not the current one, and [`Core::resident`].
+#[derive(Clone, Debug)]
+struct Mode {
+    code: Arc<Blocks>,
+    resident: Residency,
+}
+
+/// Ways of fetching that are kept.
+const OTHERS: usize = 3;
+
 /// A Cortex-M4F core.
 ///
 /// A clone is a snapshot: it shares the decoded code until either side decodes more.
@@ -74,6 +85,8 @@ pub struct Cpu {
     core: Core,
     /// Decoded instructions of `Config::code`.
     code: Arc<Blocks>,
+    /// The same for other ways of fetching, which programs that switch a cache off for a while come back to.
+    others: Vec<Mode>,
     scratch: Vec<ScratchOp>,
     /// Addresses of breakpoints: no block contains them.
     breakpoints: Vec<u32>,
@@ -87,7 +100,8 @@ impl Cpu {
         Self {
             coverage: Coverage::new(&config.code),
             glitches: Plan::default(),
-            code: Arc::new(Blocks::new(&config.code, 0)),
+            code: Arc::new(Blocks::new(&config.code, FetchTiming::FAST)),
+            others: Vec::new(),
             core: Core::new(config),
             scratch: vec![ScratchOp { pc: 1, ..ScratchOp::default() }; SCRATCH_OPS],
             breakpoints: Vec::new(),
@@ -111,6 +125,7 @@ impl Cpu {
             self.show_breakpoints();
             if self.code.executable() != self.core.executable {
                 Arc::make_mut(&mut self.code).set_executable(self.core.executable);
+                self.core.forget_lines();
             }
             if let Some(stop) = self.reason_to_stop(until) {
                 return stop;
@@ -241,6 +256,7 @@ impl Cpu {
         let Some(mut number) = self.block_at(bus, self.core.pc) else { return self.step(bus) };
         let before = self.core.instructions;
         loop {
+            self.core.drop_lost();
             match exec::run_blocks(&mut self.core, bus, &self.code, number) {
                 Left::Near if self.core.instructions == before => return self.step(bus),
                 Left::Near | Left::Unknown => return Ok(()),
@@ -289,7 +305,12 @@ impl Cpu {
         if !self.in_code(pc) || self.breakpoints.contains(&pc) {
             return None;
         }
-        Arc::make_mut(&mut self.code).translate(bus, pc, &self.breakpoints)
+        let before = self.code.generation();
+        let number = Arc::make_mut(&mut self.code).translate(bus, pc, &self.breakpoints);
+        if self.code.generation() != before {
+            self.core.forget_lines();
+        }
+        number
     }
 
     /// The program came to step `at` of `block`.
@@ -323,21 +344,28 @@ impl Cpu {
     fn perform<B: Bus>(&mut self, bus: &mut B, pc: u32, op: Op) -> Result<(), Op> {
         let core = &mut self.core;
         let it = core.it;
-        let wait = if pc.wrapping_sub(core.config.code.start) < core.code_len { core.code_wait } else { 0 };
+        let in_code = pc.wrapping_sub(core.config.code.start) < core.code_len;
+        let fetch = if in_code { core.fetch } else { FetchTiming::FAST };
+        if fetch.cached {
+            core.cycle += u64::from(core.fetch_lines(bus, pc, op.len, core.cycle));
+        }
         let loaded = std::mem::replace(&mut core.loaded, timing::NOTHING);
-        let mut cycle = core.cycle + u64::from(timing::own(&op, pc, wait, loaded));
+        let mut cycle = core.cycle + u64::from(timing::own(&op, pc, fetch, loaded));
         core.instructions += 1;
         let passed = op.kind == Kind::Bkpt || it == 0 || core.condition(it >> 4);
         let result = if passed {
             self.coverage.mark(pc);
             exec::execute_checked(core, bus, &op, pc, &mut cycle)
         } else {
-            cycle = core.cycle + u64::from(timing::skipped(&op, pc, wait));
+            cycle = core.cycle + u64::from(timing::skipped(&op, pc, fetch));
             Ok(pc.wrapping_add(u32::from(op.len)))
         };
-        core.cycle = cycle;
+        core.cycle = cycle + u64::from(std::mem::take(&mut core.late));
         let next = result.map_err(|Trapped| op)?;
-        core.cycle += u64::from(timing::between(pc, op.len, next, wait));
+        core.cycle += u64::from(fetch.between(pc, op.len, next));
+        if next != pc.wrapping_add(u32::from(op.len)) || !in_code {
+            core.fetched = NO_WORD;
+        }
         core.loaded = timing::loads(&op);
         core.pc = next;
         core.it = if op.kind == Kind::It { op.imm as u8 } else { advance_it(it) };
@@ -468,6 +496,11 @@ impl Cpu {
     fn forget(&mut self, range: Range<u32>) {
         if self.code.covers(&range) {
             Arc::make_mut(&mut self.code).invalidate(&range);
+            self.core.forget_lines();
+        }
+        for other in self.others.iter_mut().filter(|other| other.code.covers(&range)) {
+            Arc::make_mut(&mut other.code).invalidate(&range);
+            self.core.forget_lines();
         }
     }
 
@@ -475,8 +508,12 @@ impl Cpu {
     /// with [`invalidate_code`](Self::invalidate_code).
     pub fn restore_from(&mut self, other: &Self) {
         // Named one by one, so that a new field is not forgotten here.
-        let Self { core, code: _, scratch: _, breakpoints: _, coverage: _, glitches } = other;
+        let Self { core, code: _, others: _, scratch: _, breakpoints: _, coverage: _, glitches } = other;
+        // Blocks have other numbers here.
+        let (era, fetch) = (self.core.era.max(core.era) + 1, self.core.fetch);
         self.core.clone_from(core);
+        (self.core.era, self.core.fetch) = (era, fetch);
+        self.set_fetch_timing(core.fetch);
         self.glitches.clone_from(glitches);
         // Breakpoints show anew in this side's decoded code.
         self.core.fpb.changed = true;
@@ -520,18 +557,45 @@ impl Cpu {
     /// Cycles that the core waits for each line of sixteen bytes that it fetches from [`Config::code`], up to 15: the
     /// flash's wait states. The line that is being executed is at hand; literals have to be waited for, too.
     pub fn set_code_wait(&mut self, cycles: u8) {
-        let cycles = cycles.min(15);
-        if cycles != self.core.code_wait {
-            self.core.code_wait = cycles;
-            self.invalidate_code(self.core.config.code.clone());
+        self.set_fetch_timing(FetchTiming::waiting(cycles));
+    }
+
+    /// How long fetches from [`Config::code`] take from now on.
+    pub fn set_fetch_timing(&mut self, timing: FetchTiming) {
+        let (wait, literal) = (timing.wait.min(15), timing.literal.min(15));
+        let timing = FetchTiming { wait, literal, line: timing.line.clamp(2, 4), ..timing };
+        if timing == self.core.fetch {
+            return;
         }
+        self.core.fetch = timing;
+        self.core.update_checked();
+        if !self.core.lost.is_empty() {
+            // They are not followed in what is kept.
+            self.core.forget_lines();
+        }
+        let known = self.others.iter().position(|other| other.code.timing() == timing);
+        let next = known.map(|known| self.others.remove(known)).unwrap_or_else(|| Mode {
+            code: Arc::new(Blocks::new(&self.core.config.code, timing)),
+            resident: Residency::default(),
+        });
+        self.others.truncate(OTHERS - 1);
+        let code = core::mem::replace(&mut self.code, next.code);
+        let resident = core::mem::replace(&mut self.core.resident, next.resident);
+        self.others.insert(0, Mode { code, resident });
+    }
+
+    /// Lines of code may not be resident any longer; see [`Bus::is_resident`].
+    pub fn forget_lines(&mut self) {
+        self.core.forget_lines();
     }
 
     /// Forgets decoded instructions of `range`.
     pub fn invalidate_code(&mut self, range: Range<u32>) {
         let all = &self.core.config.code;
         if range.start <= all.start && range.end >= all.end {
-            self.code = Arc::new(Blocks::new(all, self.core.code_wait));
+            self.code = Arc::new(Blocks::new(all, self.core.fetch));
+            self.others.clear();
+            self.core.forget_lines();
         } else {
             self.forget(range);
         }
@@ -584,14 +648,21 @@ impl Cpu {
     /// A halt request takes effect at once; a step, a resumption and a reset request in the next [`run`](Self::run).
     pub fn debug_read<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size) -> Result<u32, BusFault> {
         self.settle(bus);
-        if is_ppb(addr) { self.core.ppb_read(addr, size, true) } else { bus.read(addr, size, self.core.cycle) }
+        if is_ppb(addr) {
+            return self.core.ppb_read(addr, size, true);
+        }
+        let value = bus.read(addr, size, self.core.cycle);
+        self.core.pass_over_wait(bus);
+        value
     }
 
     /// See [`debug_read`](Self::debug_read).
     pub fn debug_write<B: Bus>(&mut self, bus: &mut B, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
         self.settle(bus);
         if !is_ppb(addr) {
-            return bus.write(addr, size, value, self.core.cycle);
+            let done = bus.write(addr, size, value, self.core.cycle);
+            self.core.pass_over_wait(bus);
+            return done;
         }
         self.core.ppb_write(addr, size, value, true)?;
         self.show_breakpoints();

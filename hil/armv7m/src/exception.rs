@@ -130,11 +130,14 @@ impl Core {
     /// ExceptionTaken: vector, mode, masks.
     fn take_exception<B: Bus>(&mut self, bus: &mut B, number: u16, excreturn: u32) {
         let vector = bus.read(self.scb.vtor.wrapping_add(4 * u32::from(number)), Size::Word, self.cycle);
+        // Fetched while the frame is written, which takes longer.
+        self.pass_over_wait(bus);
         self.control &= !control::FPCA;
         self.switch_mode(number, false);
         self.r[14] = excreturn;
         self.it = 0;
         self.loaded = crate::timing::NOTHING;
+        self.fetched = crate::state::NO_WORD;
         self.exclusive = false;
         self.event = true;
         self.nvic.activate(number);
@@ -441,6 +444,7 @@ impl Core {
         (self.r[0], self.r[1], self.r[2], self.r[3]) = (r0, r1, r2, r3);
         (self.r[12], self.r[14]) = (r12, lr);
         self.loaded = crate::timing::NOTHING;
+        self.fetched = crate::state::NO_WORD;
         self.pc = pc & !1;
         let realign = u32::from(force_align) & psr >> 9;
         self.r[13] = frame.wrapping_add(size) | realign << 2;

@@ -22,6 +22,7 @@ mod nvic;
 mod observe;
 mod op;
 mod ppb;
+mod residency;
 mod state;
 mod systick;
 mod timing;
@@ -32,6 +33,7 @@ pub use cpu::{Config, Cpu, Stop, Undefined};
 pub use decode::Invalid;
 pub use glitch::{Glitch, GlitchKind, Glitched};
 pub use observe::{ExceptionEdge, ExceptionRecord};
+pub use timing::{FetchTiming, Lost, Wait};
 
 /// Core clock cycles since the core's first power-on; never goes back.
 pub type Cycle = u64;

@@ -9,9 +9,10 @@ use crate::fpb::Fpb;
 use crate::mpu::Mpu;
 use crate::nvic::Nvic;
 use crate::observe::ExceptionLog;
+use crate::residency::Residency;
 use crate::systick::SysTick;
 use crate::trace::Trace;
-use crate::{Bus, Config, Cycle, Undefined};
+use crate::{Bus, Config, Cycle, FetchTiming, Undefined};
 
 /// CFSR bits, by the exception they belong to (B3.2.15).
 pub(crate) mod cfsr {
@@ -123,6 +124,13 @@ pub(crate) struct Scb {
     pub(crate) fpdscr: u32,
 }
 
+/// See [`Core::limit`].
+pub(crate) const STOP: Cycle = 0;
+/// See [`Core::limit`].
+pub(crate) const LATE: Cycle = 1;
+/// See [`Core::fetched`].
+pub(crate) const NO_WORD: u32 = 1;
+
 /// How many undefined instructions are remembered until somebody takes them.
 const UNDEFINED_KEPT: usize = 64;
 
@@ -150,14 +158,23 @@ pub(crate) struct Core {
     pub(crate) thumb: bool,
     pub(crate) cycle: Cycle,
     pub(crate) instructions: u64,
-    /// Cycles that the instruction took beyond its fixed cost, until somebody adds them.
+    /// Cycles that the instruction took beyond its fixed cost, or waited for data, until somebody adds them.
     pub(crate) late: u32,
     /// The register that the instruction before has loaded, or [`NOTHING`](crate::timing::NOTHING).
     pub(crate) loaded: u8,
-    /// Wait states of a line of code.
-    pub(crate) code_wait: u8,
-    /// The run loop leaves when `cycle` reaches this; zero calls it out at once.
+    pub(crate) fetch: FetchTiming,
+    /// The word that was fetched last, if the next instruction follows; [`NO_WORD`] otherwise.
+    pub(crate) fetched: u32,
+    /// How often everything was forgotten about lines of code and blocks.
+    pub(crate) era: u64,
+    /// What is resident of each block.
+    pub(crate) resident: Residency,
+    /// Lines that are not resident any longer, which `resident` does not show yet.
+    pub(crate) lost: Vec<u32>,
+    /// The run loop leaves when `cycle` reaches this; [`STOP`] calls it out at once, [`LATE`] has it look at `late`.
     pub(crate) limit: Cycle,
+    /// The limit behind [`LATE`].
+    pub(crate) held_limit: Cycle,
 
     pub(crate) ipsr: u16,
     pub(crate) primask: bool,
@@ -230,8 +247,13 @@ impl Core {
             instructions: 0,
             late: 0,
             loaded: crate::timing::NOTHING,
-            code_wait: 0,
-            limit: 0,
+            fetch: FetchTiming::FAST,
+            fetched: NO_WORD,
+            era: 1,
+            resident: Residency::default(),
+            lost: Vec::new(),
+            limit: STOP,
+            held_limit: 0,
             ipsr: 0,
             primask: false,
             faultmask: false,
@@ -276,7 +298,8 @@ impl Core {
         fresh.cycle = self.cycle;
         fresh.instructions = self.instructions;
         fresh.watches_sleep = self.watches_sleep;
-        fresh.code_wait = self.code_wait;
+        fresh.fetch = self.fetch;
+        fresh.era = self.era + 1;
         core::mem::swap(&mut fresh.undefined, &mut self.undefined);
         core::mem::swap(&mut fresh.exceptions, &mut self.exceptions);
         core::mem::swap(&mut fresh.nvic, &mut self.nvic);
@@ -305,6 +328,7 @@ impl Core {
         self.nvic.enable(crate::nvic::exception::DEBUG_MONITOR, self.debug.demcr & crate::debug::demcr::MON_EN != 0);
         let sp = bus.read(0, crate::Size::Word, self.cycle);
         let vector = bus.read(4, crate::Size::Word, self.cycle);
+        self.pass_over_wait(bus);
         match (sp, vector) {
             (Ok(sp), Ok(vector)) => {
                 self.r[13] = sp & !3;
@@ -441,7 +465,7 @@ impl Core {
     /// Calls the loop out if an exception preempts now.
     pub(crate) fn look_for_exception(&mut self) {
         if self.nvic.preempting().is_some() {
-            self.limit = 0;
+            self.limit = STOP;
         }
     }
 
@@ -460,17 +484,18 @@ impl Core {
         let executable = if guards_code_alone { self.mpu.executable_from(&self.config.code) } else { self.code_len };
         if executable != self.executable {
             self.executable = executable;
-            self.limit = 0;
+            self.limit = STOP;
         }
         let checked = self.mpu.is_enabled() && !guards_code_alone
             || self.scb.ccr & ccr::UNALIGN_TRP != 0
             || self.dwt.watches()
             || self.fpb.remaps()
+            || self.fetch.cached && self.fetch.by_word
             || self.debug.stepping()
             || self.debug.demcr & crate::debug::demcr::MON_STEP != 0;
         if checked != self.checked {
             self.checked = checked;
-            self.limit = 0;
+            self.limit = STOP;
         }
     }
 

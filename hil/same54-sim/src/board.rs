@@ -357,7 +357,7 @@ impl Board {
 
     /// The internal flash's 1 MiB main array, for observers.
     pub fn nvm(&self) -> &[u8] {
-        &self.chip.shared.memory.flash[..]
+        self.chip.shared.memory.arrays.flash()
     }
 
     /// The user page (fuses), 512 bytes, for observers.
@@ -367,7 +367,7 @@ impl Board {
 
     /// RAM, 256 KiB from 0x2000_0000, for observers.
     pub fn ram(&self) -> &[u8] {
-        &self.chip.shared.memory.ram[..]
+        self.chip.shared.memory.arrays.ram()
     }
 
     /// `len` bytes of the external flash from `addr`, for observers.
@@ -481,6 +481,7 @@ impl Board {
         if addr < FLASH_SIZE {
             self.cpu.invalidate_code(addr..addr + 8);
         }
+        self.look_at_flash_path();
     }
 
     /// Flips `bits` of the byte of RAM at `addr`, as a particle would: its error correction code, if the fuse ECCDIS lets
@@ -557,17 +558,21 @@ impl Board {
             let signals = &mut self.chip.shared.signals;
             signals.attention = false;
             let cause = signals.reset.take();
+            let unmodelled = std::mem::take(&mut signals.unmodelled);
             for range in std::mem::take(&mut signals.stale_code) {
+                if self.chip.flash_changed(&range) {
+                    self.cpu.forget_lines();
+                }
                 self.cpu.invalidate_code(range);
             }
-            for access in std::mem::take(&mut signals.unmodelled) {
+            for access in unmodelled {
                 self.report(access);
             }
             // A program that executes UDF means it.
             for undefined in self.cpu.take_undefined().into_iter().filter(|one| one.why != Invalid::Permanent) {
                 self.event(EventKind::UndefinedInstruction { pc: undefined.pc, encoding: undefined.encoding });
             }
-            self.cpu.set_code_wait(self.chip.code_wait());
+            self.look_at_flash_path();
             self.drive_interrupts();
             self.drive_nmi();
             if std::mem::take(&mut self.chip.shared.signals.pins_moved) {
@@ -590,6 +595,15 @@ impl Board {
                 None if !self.chip.shared.signals.attention => return,
                 None => {}
             }
+        }
+    }
+
+    /// Reads of flash go as cache, clocks and the flash itself now have it.
+    fn look_at_flash_path(&mut self) {
+        let (timing, lines_changed) = self.chip.look_at_flash_path();
+        self.cpu.set_fetch_timing(timing);
+        if lines_changed {
+            self.cpu.forget_lines();
         }
     }
 
@@ -641,7 +655,10 @@ impl Board {
             return None;
         }
         let pc = self.cpu.register(15);
-        if pc / BANK_SIZE != busy_bank || self.chip.with(Id::Nvmctrl, |parts, _| parts.nvmctrl.suspend_for_fetch(pc)) {
+        if pc / BANK_SIZE != busy_bank
+            || self.chip.caches_instruction(pc)
+            || self.chip.with(Id::Nvmctrl, |parts, _| parts.nvmctrl.suspend_for_fetch(pc))
+        {
             return None;
         }
         self.chip.parts.nvmctrl.busy_until()

@@ -1,16 +1,19 @@
 //! The core's and the debugger's view of the chip.
 
-use armv7m::{Bus, BusFault, Cycle, Size};
+use armv7m::{Bus, BusFault, Cycle, Size, Wait};
 
 use crate::chip::{Chip, Steady};
+use crate::cmcc;
+use crate::flash_path::{QSPI_BASE, QSPI_END};
 use crate::map::{Id, NO_BIT, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, FLASH_SIZE, RAM_BASE, RAM_SIZE, USER_PAGE_BASE};
 use crate::peripheral::Write;
 use crate::pukcc::{self, Pukcc};
 use crate::ram_upsets::Found;
 
-/// Serial memory window of the QSPI.
-const QSPI_BASE: u32 = 0x0400_0000;
+/// Data RAM of the CMCC.
+const CACHE_RAM: u32 = 0x0300_0000;
+const CACHE_RAM_END: u32 = CACHE_RAM + cmcc::RAM_SIZE;
 /// Library and memory of PUKCC.
 const PUKCC_ROM: u32 = pukcc::ROM.start;
 const PUKCC_RAM: u32 = pukcc::RAM.start;
@@ -27,18 +30,50 @@ impl Bus for Chip {
     }
 
     #[inline]
+    fn read_literal(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        self.read_by_master(addr, size, at)
+    }
+
+    #[inline(always)]
+    fn plain_literal(&mut self, addr: u32, size: Size) -> Option<u32> {
+        if self.path.is_direct() && addr <= FLASH_SIZE - 4 && self.shared.memory.is_plain(addr) {
+            return Some(self.shared.memory.arrays.load_flash(addr, size));
+        }
+        self.plain_read(addr, size)
+    }
+
+    #[inline(always)]
+    fn take_wait(&mut self) -> Wait {
+        self.path.take_wait()
+    }
+
+    fn touch_code(&mut self, addr: u32, at: Cycle) -> Wait {
+        self.touch_code_line(addr, at)
+    }
+
+    fn is_resident(&self, addr: u32) -> bool {
+        self.is_code_resident(addr)
+    }
+
+    fn longest_wait(&self) -> Option<u32> {
+        self.longest_code_wait()
+    }
+
+    #[inline]
     fn write(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
         if self.plain_write(addr, size, value) { Ok(()) } else { self.write_slow(addr, size, value, at) }
     }
 
     #[inline(always)]
     fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
-        let offset = addr.wrapping_sub(self.shared.memory.ram_window());
+        let memory = &self.shared.memory;
+        let offset = addr.wrapping_sub(memory.ram_window());
         if offset <= RAM_SIZE - 4 {
-            return Some(load(&self.shared.memory.ram, offset, size));
+            return Some(memory.arrays.load_ram(offset, size));
         }
-        if addr <= FLASH_SIZE - 4 && self.shared.memory.is_plain(addr) {
-            return Some(load(&self.shared.memory.flash, addr, size));
+        // Aligned, so that it lies in one line.
+        if addr <= FLASH_SIZE - 4 && addr & (size as u32 - 1) == 0 && memory.arrays.is_fast(addr) {
+            return Some(memory.arrays.load_flash(addr, size));
         }
         None
     }
@@ -48,46 +83,30 @@ impl Bus for Chip {
         let offset = addr.wrapping_sub(self.shared.memory.ram_window());
         let plain = offset <= RAM_SIZE - 4;
         if plain {
-            store(&mut self.shared.memory.ram, offset, size, value);
+            self.shared.memory.arrays.store_ram(offset, size, value);
         }
         plain
     }
 
     #[inline]
     fn fetch(&mut self, addr: u32) -> Result<u16, BusFault> {
+        if let Some(halfword) = self.cached_code(addr) {
+            return Ok(halfword);
+        }
         let memory = &self.shared.memory;
         let plain = if addr < FLASH_SIZE { memory.weak.is_empty() } else { !memory.has_ram_upsets() };
-        let value = match memory.slice(addr, 2).filter(|_| plain) {
-            Some(bytes) => u16::from_le_bytes([bytes[0], bytes[1]]),
-            None => self.read_slow(addr, Size::Half, self.cycle)? as u16,
-        };
-        Ok(value)
+        match memory.slice(addr, 2).filter(|_| plain) {
+            Some(bytes) => Ok(u16::from_le_bytes([bytes[0], bytes[1]])),
+            None if (QSPI_BASE..QSPI_END).contains(&addr) && self.parts.cmcc.caches_code() => {
+                self.code_through_cache(addr)
+            }
+            None => Ok(self.read_by_master(addr, Size::Half, self.cycle)? as u16),
+        }
     }
 
     #[inline]
     fn attention(&self) -> bool {
         self.shared.signals.attention
-    }
-}
-
-/// The value at `offset`; the caller has checked that a word fits.
-#[inline]
-fn load<const N: usize>(array: &[u8; N], offset: u32, size: Size) -> u32 {
-    let at = offset as usize;
-    match size {
-        Size::Byte => u32::from(array[at]),
-        Size::Half => array[at..at + 2].try_into().map_or(0, |bytes| u32::from(u16::from_le_bytes(bytes))),
-        Size::Word => array[at..at + 4].try_into().map_or(0, u32::from_le_bytes),
-    }
-}
-
-#[inline]
-fn store<const N: usize>(array: &mut [u8; N], offset: u32, size: Size, value: u32) {
-    let at = offset as usize;
-    match size {
-        Size::Byte => array[at] = value as u8,
-        Size::Half => array[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes()),
-        Size::Word => array[at..at + 4].copy_from_slice(&value.to_le_bytes()),
     }
 }
 
@@ -101,9 +120,31 @@ fn mask(size: Size) -> u32 {
 }
 
 impl Chip {
+    /// A data read by the core.
     #[cold]
     #[inline(never)]
     fn read_slow(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        if addr < QSPI_END
+            && let Some(answer) = self.read_on_path(addr, size, at)
+        {
+            if answer.is_err() {
+                self.note_bus_error(addr);
+            }
+            return answer;
+        }
+        self.read_past(addr, size, at)
+    }
+
+    /// A read by whoever sees what is in memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_by_master(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        self.read_past(addr, size, at)
+    }
+
+    /// A read past the cache.
+    #[inline(always)]
+    fn read_past(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
         let answer = self.read_anything(addr, size, at);
         if answer.is_err() {
             self.note_bus_error(addr);
@@ -111,6 +152,7 @@ impl Chip {
         answer
     }
 
+    #[inline(always)]
     fn read_anything(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
         self.cycle = at;
         let steady = &self.steady;
@@ -119,14 +161,14 @@ impl Chip {
         }
         let bytes = size as usize;
         match addr {
-            0..FLASH_SIZE | USER_PAGE_BASE..0x0080_4200 => {
-                self.wait_for_flash(addr, false);
-                self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.ahb_read(addr, size, cx)).ok_or(BusFault)
-            }
+            0..FLASH_SIZE | USER_PAGE_BASE..0x0080_4200 => self.read_nvm(addr, size),
             RAM_BASE..0x2004_0000 | BACKUP_BASE..0x4700_2000 => {
                 let source = self.shared.memory.slice(addr, bytes).ok_or(BusFault)?;
                 let value = little_endian(source);
                 Ok(if self.shared.memory.has_ram_upsets() { self.correct(addr, size, value) } else { value })
+            }
+            CACHE_RAM..CACHE_RAM_END if addr + size as u32 <= CACHE_RAM_END => {
+                Ok(self.read_cache_ram(addr - CACHE_RAM, size))
             }
             PUKCC_ROM..0x0201_0000 => {
                 self.with(Id::Pukcc, |_, cx| Pukcc::report_rom(addr, cx));
@@ -140,7 +182,7 @@ impl Chip {
                 let word = self.shared.memory.auxiliary_word(addr & !3).ok_or(BusFault)?;
                 Ok(word >> (8 * (addr & 3)) & mask(size))
             }
-            QSPI_BASE..0x0500_0000 => self.read_serial_memory(addr - QSPI_BASE, size),
+            QSPI_BASE..QSPI_END => self.read_serial_memory(addr - QSPI_BASE, size),
             SEE_BASE..0x4401_0000 => {
                 self.wait_for_smart();
                 let offset = addr - SEE_BASE;
@@ -159,9 +201,40 @@ impl Chip {
         }
     }
 
+    /// A read of the flash array or the user page.
+    pub(crate) fn read_nvm(&mut self, addr: u32, size: Size) -> Result<u32, BusFault> {
+        if !matches!(addr, 0..FLASH_SIZE | USER_PAGE_BASE..0x0080_4200) {
+            return self.shared.memory.auxiliary_word(addr & !3).ok_or(BusFault);
+        }
+        if addr < FLASH_SIZE && self.shared.memory.is_plain(addr) && self.shared.memory.is_plain(addr + size as u32 - 1)
+        {
+            return Ok(little_endian(self.shared.memory.nvm(addr, size as u32)));
+        }
+        self.wait_for_flash(addr, false);
+        self.with(Id::Nvmctrl, |parts, cx| parts.nvmctrl.ahb_read(addr, size, cx)).ok_or(BusFault)
+    }
+
+    /// A write by the core.
     #[cold]
     #[inline(never)]
     fn write_slow(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        let answer = self.write_past(addr, size, value, at);
+        if addr < QSPI_END && answer.is_ok() {
+            self.write_through(addr, size, value);
+        }
+        answer
+    }
+
+    /// A write by another master than the core.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn write_by_master(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
+        self.write_past(addr, size, value, at)
+    }
+
+    /// A write past the cache.
+    #[inline(always)]
+    fn write_past(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
         let answer = self.write_anything(addr, size, value, at);
         if answer.is_err() {
             self.note_bus_error(addr);
@@ -187,6 +260,7 @@ impl Chip {
         self.with(Id::Pac, |parts, cx| parts.pac.ahb_error(slave, cx));
     }
 
+    #[inline(always)]
     fn write_anything(&mut self, addr: u32, size: Size, value: u32, at: Cycle) -> Result<(), BusFault> {
         self.cycle = at;
         match addr {
@@ -199,13 +273,17 @@ impl Chip {
                 target.copy_from_slice(&value.to_le_bytes()[..size as usize]);
                 Ok(())
             }
+            CACHE_RAM..CACHE_RAM_END if addr + size as u32 <= CACHE_RAM_END => {
+                self.write_cache_ram(addr - CACHE_RAM, size, value);
+                Ok(())
+            }
             PUKCC_RAM..0x0201_2000 => {
                 if self.is_clocked(Id::Pukcc) {
                     self.parts.pukcc.write_ram(addr, size, value);
                 }
                 Ok(())
             }
-            QSPI_BASE..0x0500_0000 => self.write_serial_memory(addr - QSPI_BASE, size, value),
+            QSPI_BASE..QSPI_END => self.write_serial_memory(addr - QSPI_BASE, size, value),
             SEE_BASE..0x4401_0000 => {
                 self.wait_for_smart();
                 let offset = addr - SEE_BASE;
@@ -263,7 +341,7 @@ impl Chip {
         }
     }
 
-    fn read_serial_memory(&mut self, offset: u32, size: Size) -> Result<u32, BusFault> {
+    pub(crate) fn read_serial_memory(&mut self, offset: u32, size: Size) -> Result<u32, BusFault> {
         let answer = self.with(Id::Qspi, |parts, cx| parts.qspi.ahb_read(offset, size, cx));
         let (value, time) = answer.ok_or(BusFault)?;
         self.stand_still(time);

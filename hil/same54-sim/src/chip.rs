@@ -19,6 +19,7 @@ use crate::dsu::Dsu;
 use crate::eic::Eic;
 use crate::event::{EventLog, ResetCause};
 use crate::evsys::Evsys;
+use crate::flash_path::FlashPath;
 use crate::freqm::Freqm;
 use crate::gmac::Gmac;
 use crate::hmatrix::Hmatrix;
@@ -253,6 +254,7 @@ pub(crate) struct Chip {
     pub(crate) parts: Parts,
     pub(crate) shared: Shared,
     pub(crate) time: TimeBase,
+    pub(crate) path: FlashPath,
     /// The cycle of the access or of the board's last look.
     pub(crate) cycle: Cycle,
     irqs: [u64; COUNT],
@@ -283,6 +285,7 @@ impl Chip {
         Self {
             parts: Parts::new(&rng),
             time: TimeBase::new(clocks.cpu),
+            path: FlashPath::new(),
             shared: Shared {
                 memory: Memory::new(&mut rng.fork("serial number")),
                 link: None,
@@ -320,6 +323,7 @@ impl Chip {
                 flash_timing: *flash_timing,
             },
             time: self.time,
+            path: self.path.clone(),
             cycle: self.cycle,
             irqs: self.irqs,
             irq_changes: self.irq_changes.clone(),
@@ -342,6 +346,7 @@ impl Chip {
             parts,
             shared: Shared { memory, link: _, events, clocks, signals, flash_timing },
             time,
+            path,
             cycle,
             irqs,
             irq_changes,
@@ -362,6 +367,7 @@ impl Chip {
         self.shared.signals.clone_from(signals);
         self.shared.flash_timing = *flash_timing;
         self.time = *time;
+        self.path.clone_from(path);
         self.cycle = *cycle;
         self.irqs = *irqs;
         self.irq_changes.clone_from(irq_changes);
@@ -491,11 +497,6 @@ impl Chip {
         self.shared.signals.attention = true;
     }
 
-    /// Cycles that the core waits for a line of code.
-    pub(crate) fn code_wait(&self) -> u8 {
-        if self.parts.cmcc.caches_code() { 0 } else { self.parts.nvmctrl.wait_states(self.shared.clocks.cpu) }
-    }
-
     /// When the chip next needs [`advance`](Self::advance), the Ethernet cable included.
     pub(crate) fn next_event(&mut self) -> Instant {
         if self.parts.pm.asleep().is_some() { self.deadline } else { self.deadline.min(self.link_event()) }
@@ -586,6 +587,8 @@ impl Chip {
             self.settle(slot.id);
         }
         self.look_at_pins();
+        // The core reads its vectors next.
+        self.look_at_flash_path();
     }
 
     /// RAM contents after a while without supply.

@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn crc32_of_memory_is_the_ieee_one_without_the_final_inversion() {
         let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
-        rig.memory.ram[..4].copy_from_slice(b"1234");
+        rig.memory.arrays.ram_mut()[..4].copy_from_slice(b"1234");
         dsu.write(0x04, Write::full(0x2000_0000), &mut rig.cx(0));
         dsu.write(0x08, Write::full(4), &mut rig.cx(0));
         dsu.write(0x0C, Write::full(u32::MAX), &mut rig.cx(0));
@@ -285,13 +285,13 @@ mod tests {
     #[test]
     fn a_memory_test_passes_and_leaves_zeros() {
         let (mut dsu, mut rig) = (Dsu::new(), Rig::new());
-        rig.memory.ram[..8].copy_from_slice(b"12345678");
+        rig.memory.arrays.ram_mut()[..8].copy_from_slice(b"12345678");
         dsu.write(0x04, Write::full(0x2000_0000), &mut rig.cx(0));
         dsu.write(0x08, Write::full(4), &mut rig.cx(0));
         dsu.write(0x00, Write::full(1 << 3), &mut rig.cx(0));
         assert_eq!(dsu.read(0x01, &mut rig.cx(0)), 0);
         assert_eq!(dsu.read(0x01, &mut rig.cx(1_000)), DONE);
-        assert_eq!(&rig.memory.ram[..8], b"\0\0\x00\x005678");
+        assert_eq!(&rig.memory.arrays.ram()[..8], b"\0\0\x00\x005678");
     }
 
     #[test]

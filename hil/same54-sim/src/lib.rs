@@ -2,6 +2,7 @@
 
 mod aes;
 mod analog;
+mod arrays;
 mod at24mac402;
 mod board;
 mod bus;
@@ -14,6 +15,7 @@ mod dsu;
 mod eic;
 mod event;
 mod evsys;
+mod flash_path;
 mod freqm;
 mod gmac;
 mod hmatrix;

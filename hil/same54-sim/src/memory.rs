@@ -1,7 +1,7 @@
 //! The memory arrays that the core and the bus masters share.
 //!
-//! Fidelity: sizes, addresses and the AHB view are modelled (SAM D5x/E5x datasheet, 9 "Memories"). Wait states and bus
-//! matrix contention are not. RAM contents at power-on are pseudo-random, from the seed (assumed: the datasheet only
+//! Fidelity: sizes, addresses and the AHB view are modelled (SAM D5x/E5x datasheet, 9 "Memories"). Bus matrix
+//! contention is not. RAM contents at power-on are pseudo-random, from the seed (assumed: the datasheet only
 //! calls them undefined), or what has not decayed of the old ones, if the board is told so. Bus masters other than the
 //! core read flash cells as they are, without error correction, and so do those other than core and DMAC with RAM. The software calibration area reads as a fixed, plausible
 //! pattern; the serial number comes from the seed.
@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use sim_base::Rng;
 
+use crate::arrays::Arrays;
 use crate::nvmctrl::BLOCK;
 use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
 use crate::ram_upsets::{Found, RamUpsets};
@@ -40,11 +41,6 @@ pub(crate) const NO_BANK: u32 = u32::MAX;
 /// Granularity in which [`Memory::restore_from`] looks for changes.
 const COPY_UNIT: usize = 4_096;
 
-/// An array on the heap, without a detour over the stack. Its length in the type spares the hot path a bounds check.
-fn filled<const N: usize>(value: u8) -> Box<[u8; N]> {
-    vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([value; N]))
-}
-
 /// The user page as Microchip delivers it (datasheet 9.4, "NVM User Page Mapping"): BOD33 off, no boot protection,
 /// RAM ECC off, watchdog off, regions unlocked.
 const USER_PAGE_DEFAULT: [u32; 4] = [0xFE9A_9239, 0xAEEC_FF80, 0xFFFF_FFFF, 0xFFFF_FFFF];
@@ -52,11 +48,10 @@ const USER_PAGE_DEFAULT: [u32; 4] = [0xFE9A_9239, 0xAEEC_FF80, 0xFFFF_FFFF, 0xFF
 /// The arrays, with flash as it is mapped at address 0.
 #[derive(Clone)]
 pub(crate) struct Memory {
-    pub(crate) ram: Box<[u8; RAM_SIZE as usize]>,
+    pub(crate) arrays: Arrays,
     /// First byte of RAM as far as it reads as its array and is written without further ado.
     ram_window: u32,
     ram_upsets: RamUpsets,
-    pub(crate) flash: Box<[u8; FLASH_SIZE as usize]>,
     pub(crate) backup: Box<[u8]>,
     pub(crate) user_page: Box<[u8]>,
     /// Bank A is the one mapped at address 0 (fuse AFIRST).
@@ -94,10 +89,9 @@ impl Memory {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         Self {
-            ram: filled(0),
+            arrays: Arrays::new(),
             ram_window: RAM_BASE,
             ram_upsets: RamUpsets::default(),
-            flash: filled(0xFF),
             backup: vec![0; BACKUP_SIZE as usize].into(),
             user_page: user_page.into(),
             a_first: true,
@@ -120,10 +114,9 @@ impl Memory {
     pub(crate) fn restore_from(&mut self, other: &Self) -> Vec<Range<u32>> {
         // Named one by one, so that a new field is not forgotten here.
         let Self {
-            ram,
+            arrays,
             ram_window,
             ram_upsets,
-            flash,
             backup,
             user_page,
             a_first,
@@ -141,7 +134,7 @@ impl Memory {
             serial,
         } = other;
         let mut changed: Vec<Range<u32>> = Vec::new();
-        let units = self.flash.chunks_mut(COPY_UNIT).zip(flash.chunks(COPY_UNIT));
+        let units = self.arrays.flash_mut().chunks_mut(COPY_UNIT).zip(arrays.flash().chunks(COPY_UNIT));
         for (start, (mine, theirs)) in (0..).step_by(COPY_UNIT).zip(units) {
             if mine == theirs {
                 continue;
@@ -153,7 +146,8 @@ impl Memory {
                 None => changed.push(start..end),
             }
         }
-        self.ram.copy_from_slice(&ram[..]);
+        self.arrays.ram_mut().copy_from_slice(arrays.ram());
+        self.arrays.fast_mut().copy_from_slice(arrays.fast());
         self.ram_window = *ram_window;
         self.ram_upsets.clone_from(ram_upsets);
         self.backup.copy_from_slice(backup);
@@ -176,7 +170,7 @@ impl Memory {
 
     /// RAM as it is when the supply comes up: undefined, here pseudo-random.
     pub(crate) fn scramble_ram(&mut self, rng: &mut Rng) {
-        rng.fill(&mut self.ram[..]);
+        rng.fill(self.arrays.ram_mut());
         self.ram_written(0..RAM_SIZE);
     }
 
@@ -187,7 +181,7 @@ impl Memory {
 
     /// RAM that has lost its supply for a while: `lost`/65536 of the bytes have fallen to chance.
     pub(crate) fn decay_ram(&mut self, rng: &mut Rng, lost: u16) {
-        for bytes in self.ram.chunks_mut(2) {
+        for bytes in self.arrays.ram_mut().chunks_mut(2) {
             let chance = rng.next_u64();
             for (n, byte) in bytes.iter_mut().enumerate() {
                 if ((chance >> (16 * n)) as u16) < lost {
@@ -216,7 +210,7 @@ impl Memory {
 
     /// Flips bits of the byte at `offset` in RAM, as a particle would: its code stays.
     pub(crate) fn upset_ram(&mut self, offset: u32, bits: u8) {
-        let Some(byte) = self.ram.get_mut(offset as usize) else { return };
+        let Some(byte) = self.arrays.ram_mut().get_mut(offset as usize) else { return };
         *byte ^= bits;
         if self.corrects_ram() {
             self.ram_upsets.flip(offset, bits);
@@ -245,6 +239,16 @@ impl Memory {
     #[inline]
     pub(crate) fn is_plain(&self, addr: u32) -> bool {
         addr & self.slow.0 != self.slow.1
+    }
+
+    /// Mask and value of the addresses of flash that are not [`is_plain`](Self::is_plain).
+    pub(crate) fn slow(&self) -> (u32, u32) {
+        self.slow
+    }
+
+    /// Whether all of flash [`is_plain`](Self::is_plain).
+    pub(crate) fn is_all_plain(&self) -> bool {
+        self.slow == (0, 1)
     }
 
     /// The bank that a program or erase keeps from being read, or [`NO_BANK`].
@@ -291,7 +295,7 @@ impl Memory {
     pub(crate) fn nvm(&self, addr: u32, len: u32) -> &[u8] {
         let (array, start): (&[u8], u32) = match addr {
             USER_PAGE_BASE.. => (&self.user_page, addr - USER_PAGE_BASE),
-            _ => (&self.flash[..], addr),
+            _ => (self.arrays.flash(), addr),
         };
         &array[start as usize..(start + len) as usize]
     }
@@ -300,7 +304,7 @@ impl Memory {
     pub(crate) fn nvm_mut(&mut self, addr: u32, len: u32) -> &mut [u8] {
         let (array, start): (&mut [u8], u32) = match addr {
             USER_PAGE_BASE.. => (&mut self.user_page, addr - USER_PAGE_BASE),
-            _ => (&mut self.flash[..], addr),
+            _ => (self.arrays.flash_mut(), addr),
         };
         &mut array[start as usize..(start + len) as usize]
     }
@@ -390,8 +394,8 @@ impl Memory {
     /// `len` bytes at `addr`, if they all lie in one array.
     pub(crate) fn slice(&self, addr: u32, len: usize) -> Option<&[u8]> {
         let (array, offset): (&[u8], u32) = match addr {
-            RAM_BASE..0x2004_0000 => (&self.ram[..], addr - RAM_BASE),
-            0..FLASH_SIZE => (&self.flash[..], addr),
+            RAM_BASE..0x2004_0000 => (self.arrays.ram(), addr - RAM_BASE),
+            0..FLASH_SIZE => (self.arrays.flash(), addr),
             BACKUP_BASE..0x4700_2000 => (&self.backup, addr - BACKUP_BASE),
             _ => return None,
         };
@@ -405,7 +409,7 @@ impl Memory {
             self.ram_written(offset..offset.saturating_add(len as u32));
         }
         let (array, offset): (&mut [u8], u32) = match addr {
-            RAM_BASE..0x2004_0000 => (&mut self.ram[..], addr - RAM_BASE),
+            RAM_BASE..0x2004_0000 => (self.arrays.ram_mut(), addr - RAM_BASE),
             BACKUP_BASE..0x4700_2000 => (&mut self.backup, addr - BACKUP_BASE),
             _ => return None,
         };
@@ -444,7 +448,7 @@ impl Memory {
 
     /// Makes the other bank the one at address 0.
     pub(crate) fn swap_banks(&mut self) {
-        let (low, high) = self.flash.split_at_mut(BANK_SIZE as usize);
+        let (low, high) = self.arrays.flash_mut().split_at_mut(BANK_SIZE as usize);
         low.swap_with_slice(high);
         self.a_first = !self.a_first;
         let blocks = BANK_SIZE / BLOCK;

@@ -215,11 +215,11 @@ mod tests {
         bench.set(0x4100_A034, RAM_BASE + 0x1000);
         bench.set(0x4100_A038, RAM_BASE + 0x2000);
         bench.set_half(0x4100_A000, 0xF02);
-        let before = bench.chip.shared.memory.ram.to_vec();
+        let before = bench.chip.shared.memory.arrays.ram().to_vec();
         bench.set(0x4100_A040, 2);
         bench.set(0x4100_A010, 1);
         bench.run(10_000);
         assert_eq!(bench.byte(0x4100_A04E) & 1, 1, "TERR");
-        assert!(before[..4] == bench.chip.shared.memory.ram[..4]);
+        assert!(before[..4] == bench.chip.shared.memory.arrays.ram()[..4]);
     }
 }

@@ -1,6 +1,6 @@
 //! What connects the blocks beside the bus: DMA requests and transfers, and events.
 
-use armv7m::{Bus, BusFault, Size};
+use armv7m::{BusFault, Size};
 
 use crate::analog::dac;
 use crate::chip::Chip;
@@ -183,11 +183,11 @@ impl Chip {
             return Err(BusFault);
         }
         let cycle = self.cycle;
-        let value = self.read(from & low, size, cycle)?;
+        let value = self.read_by_master(from & low, size, cycle)?;
         // What a register says of itself is for the core alone.
         self.steady.until = 0;
         if !read_only {
-            self.write(to & low, size, value, cycle)?;
+            self.write_by_master(to & low, size, value, cycle)?;
         }
         Ok(value)
     }

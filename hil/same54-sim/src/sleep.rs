@@ -61,7 +61,7 @@ impl Chip {
 
     fn lose_memory(&mut self, ram: u32, backup: u32) {
         let memory = &mut self.shared.memory;
-        self.rng.fill(&mut memory.ram[ram as usize..]);
+        self.rng.fill(&mut memory.arrays.ram_mut()[ram as usize..]);
         memory.ram_written(ram..RAM_SIZE);
         self.rng.fill(&mut memory.backup[backup as usize..]);
     }

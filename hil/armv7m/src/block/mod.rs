@@ -21,7 +21,7 @@ use code::{Operand, Part};
 
 use crate::coverage::Coverage;
 use crate::op::{Kind, Op};
-use crate::{Bus, Cycle, timing};
+use crate::{Bus, Cycle, FetchTiming, timing};
 
 /// An instruction of a block.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +94,12 @@ pub(crate) struct Blocks {
     index: Vec<Option<Arc<[u32; PAGE]>>>,
     /// How often everything was forgotten.
     generation: u32,
-    /// Wait states of a line of code, which the steps' cycles include.
-    wait: u8,
+    /// What the steps' cycles include.
+    timing: FetchTiming,
 }
 
 impl Blocks {
-    pub(crate) fn new(code: &Range<u32>, wait: u8) -> Self {
+    pub(crate) fn new(code: &Range<u32>, timing: FetchTiming) -> Self {
         let len = code.end.saturating_sub(code.start);
         Self {
             start: code.start,
@@ -109,7 +109,7 @@ impl Blocks {
             steps: Vec::new(),
             index: vec![None; (len as usize / 2).div_ceil(PAGE)],
             generation: 0,
-            wait,
+            timing,
         }
     }
 
@@ -120,8 +120,13 @@ impl Blocks {
 
     /// Changes [`executable`](Self::executable); no block is kept, for one may lie behind it.
     pub(crate) fn set_executable(&mut self, executable: u32) {
-        let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.wait);
+        let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.timing);
         *self = Self { generation: self.generation + 1, executable, ..fresh };
+    }
+
+    /// What the steps' cycles include.
+    pub(crate) fn timing(&self) -> FetchTiming {
+        self.timing
     }
 
     /// Numbers of blocks mean something only as long as this stays the same.
@@ -147,6 +152,22 @@ impl Blocks {
         self.steps.get(block.first as usize..block.last as usize).unwrap_or(&[])
     }
 
+    /// The steps from `first` to that before `end`, as they are numbered among those of all blocks.
+    #[inline(always)]
+    pub(crate) fn range(&self, first: u32, end: u32) -> &[Step] {
+        self.steps.get(first as usize..end as usize).unwrap_or(&[])
+    }
+
+    /// The lines of sixteen bytes that a block lies in, by number.
+    pub(crate) fn lines(block: &Block) -> Range<u32> {
+        block.pc >> 4..(block.pc.wrapping_add(block.bytes).wrapping_sub(1) >> 4) + 1
+    }
+
+    /// Its first step's number for [`range`](Self::range).
+    pub(crate) fn first(block: &Block) -> u32 {
+        block.first
+    }
+
     /// Whether there is something to execute in block `number`.
     pub(crate) fn is_ready(&self, number: u32) -> bool {
         self.block(number).is_some_and(|block| block.first != block.last)
@@ -156,13 +177,13 @@ impl Blocks {
     /// fetched.
     pub(crate) fn translate<B: Bus>(&mut self, bus: &mut B, pc: u32, breakpoints: &[u32]) -> Option<u32> {
         if self.steps.len() > STEPS_MAX {
-            let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.wait);
+            let fresh = Self::new(&(self.start..self.start.wrapping_add(self.len)), self.timing);
             *self = Self { generation: self.generation + 1, executable: self.executable, ..fresh };
         }
         let first = self.steps.len();
         let within = |pc: u32| pc.wrapping_sub(self.start) < self.executable;
         let size =
-            translate::translate(bus, pc, self.wait, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
+            translate::translate(bus, pc, self.timing, &mut self.steps, |pc| !within(pc) || breakpoints.contains(&pc))?;
         let block = Block {
             pc,
             first: first as u32,
@@ -188,12 +209,12 @@ impl Blocks {
     /// The branch in step `at` of block `number` goes to block `target` from now on.
     pub(crate) fn link(&mut self, number: u32, at: u32, target: u32) {
         let (Some(from), Some(to)) = (self.block(number), self.block(target)) else { return };
-        let (from, to, wait) = (from.pc, to.pc, self.wait);
+        let (from, to, timing) = (from.pc, to.pc, self.timing);
         let Some(step) = self.step_mut(number, at) else { return };
         if Exit(step.op.imm).target().is_err() && step.code != Code::Next {
             let pc = from.wrapping_add(2 * u32::from(step.offset));
             let reload = u32::from(!matches!(step.op.kind, Kind::B | Kind::Bl));
-            step.op.cost += (reload + timing::between(pc, step.op.len, to, wait)) as u8;
+            step.op.cost += (reload + timing.between(pc, step.op.len, to)) as u8;
         }
         step.op.imm = Exit::to_block(target).0;
     }
@@ -209,7 +230,7 @@ impl Blocks {
 
     /// Lets a step that waited for its first execution do its work.
     pub(crate) fn reveal(&mut self, number: u32, at: u32) {
-        let (pc, wait) = (self.block(number).map_or(0, |block| block.pc), self.wait);
+        let (pc, timing) = (self.block(number).map_or(0, |block| block.pc), self.timing);
         let Some(step) = self.step_mut(number, at) else { return };
         match step.code {
             Code::IfNew => step.code = Code::If,
@@ -218,7 +239,7 @@ impl Blocks {
                 let before = step.op.cost;
                 step.op.cost = timing::fixed(&step.op);
                 let pc = pc.wrapping_add(2 * u32::from(step.offset));
-                step.op.cost = before + timing::own(&step.op, pc, wait, timing::NOTHING) as u8;
+                step.op.cost = before + timing::own(&step.op, pc, timing, timing::NOTHING) as u8;
                 step.count += 1;
             }
             _ => {}

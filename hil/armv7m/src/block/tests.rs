@@ -102,7 +102,7 @@ fn outcome(core: &Core) -> String {
 }
 
 fn execute(steps: Vec<Step>, mut core: Core, mut memory: Memory) -> String {
-    let mut blocks = Blocks::new(&(0..0x1000), 0);
+    let mut blocks = Blocks::new(&(0..0x1000), crate::FetchTiming::FAST);
     let last = steps.len() as u32;
     blocks.steps = steps;
     blocks.blocks.push(Block { pc: 0x200, first: 0, last, reach: 0, bytes: 2 * last, starts: 0, marked: 0 });

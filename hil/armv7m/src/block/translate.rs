@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::{Code, Exit, Operand, Part, Step, flags};
 use crate::decode::{self, advance_it};
 use crate::op::{Kind, Op, mem_form};
-use crate::{Bus, Cycle, timing};
+use crate::{Bus, Cycle, FetchTiming, timing};
 
 /// Extent of a block.
 pub(super) struct Size {
@@ -36,13 +36,13 @@ fn fetch<B: Bus>(bus: &mut B, pc: u32, it: u8) -> Option<Op> {
 pub(super) fn translate<B: Bus>(
     bus: &mut B,
     pc: u32,
-    wait: u8,
+    timing: FetchTiming,
     steps: &mut Vec<Step>,
     stops: impl Fn(u32) -> bool,
 ) -> Option<Size> {
     let first = steps.len();
     let mut block =
-        Builder { pc, at: pc, wait, first, steps, count: 0, cycles: 0, loaded: timing::NOTHING, guard: None };
+        Builder { pc, at: pc, timing, first, steps, count: 0, cycles: 0, loaded: timing::NOTHING, guard: None };
     let mut size = Size { reach: 0, bytes: 0, starts: 0 };
     let mut divisions = 0;
     loop {
@@ -108,7 +108,7 @@ struct Builder<'a> {
     pc: u32,
     /// Address of the next instruction.
     at: u32,
-    wait: u8,
+    timing: FetchTiming,
     first: usize,
     steps: &'a mut Vec<Step>,
     count: u32,
@@ -122,7 +122,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Cycles of an instruction and on to the next, at most.
     fn most(&self, op: &Op) -> u32 {
-        u32::from(op.cost) + 3 * u32::from(self.wait)
+        u32::from(op.cost) + 2 * u32::from(self.timing.wait) + u32::from(self.timing.literal)
     }
 
     /// Whether an instruction fits.
@@ -141,7 +141,7 @@ impl Builder<'_> {
         }
         let before = self.step(op, Code::Mark);
         self.count += 1;
-        self.cycles += timing::own(&op, self.at, self.wait, self.loaded);
+        self.cycles += timing::own(&op, self.at, self.timing, self.loaded);
         self.loaded = timing::loads(&op);
         let mut step = self.step(op, Code::of(op.kind));
         match step.code {
@@ -172,7 +172,7 @@ impl Builder<'_> {
             }
         }
         let next = self.at.wrapping_add(u32::from(op.len));
-        self.cycles += timing::between(self.at, op.len, next, self.wait);
+        self.cycles += self.timing.between(self.at, op.len, next);
         self.at = next;
         ends_block(&op)
     }
@@ -191,7 +191,7 @@ impl Builder<'_> {
         };
         let step = &mut self.steps[at].op;
         step.d += u8::from(!matches!(op.kind, Kind::Nop | Kind::It | Kind::Barrier));
-        step.c += timing::saving(op, self.wait) as u8;
+        step.c += timing::saving(op, self.timing) as u8;
         // Flags that change may let the same condition fail afterwards.
         self.guard = flags::keeps_flags(op).then_some((at, condition));
     }

@@ -46,8 +46,9 @@ pub(super) fn execute<B: Bus, const CHECKED: bool>(
                 _ => base,
             };
             core.check_aligned(addr, Size::Word)?;
-            let first = core.load::<B, CHECKED>(bus, addr, Size::Word, cycle)?;
-            let second = core.load::<B, CHECKED>(bus, addr.wrapping_add(4), Size::Word, cycle)?;
+            let literal = op.kind == Kind::LdrdLit;
+            let first = core.load_or_literal::<B, CHECKED>(bus, addr, cycle, literal)?;
+            let second = core.load_or_literal::<B, CHECKED>(bus, addr.wrapping_add(4), cycle, literal)?;
             if op.kind == Kind::LdrdIdx {
                 core.r[usize::from(op.b & 15)] = offset;
             }
@@ -160,6 +161,7 @@ impl Core {
         // The fast loop checks nothing under an MPU that lets privileged code do everything; this may not count as such.
         let checked = CHECKED || self.unprivileged_access;
         let value = match (op.d & mem_form::LOAD != 0, checked) {
+            (true, _) if literal => self.load_literal::<B, CHECKED>(bus, addr, size, cycle),
             (true, true) => self.load::<B, true>(bus, addr, size, cycle),
             (true, false) => self.load::<B, false>(bus, addr, size, cycle),
             (false, checked) => {

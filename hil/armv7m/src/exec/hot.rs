@@ -288,7 +288,7 @@ pub(super) fn access<B: Bus, R: Reach<B>>(
         Kind::StrR => store!(indexed!(), Word, r!(a)),
         Kind::StrbR => store!(indexed!(), Byte, r!(a) & 0xFF),
         Kind::StrhR => store!(indexed!(), Half, r!(a) & 0xFFFF),
-        Kind::LdrLit => r!(a) = load!(op.imm, Word),
+        Kind::LdrLit => r!(a) = R::literal(core, bus, op.imm, Size::Word, cycle)?,
         Kind::LdrPre => {
             let addr = offset!();
             r!(a) = load!(addr, Word);
@@ -415,8 +415,9 @@ pub(super) fn float<B: Bus>(core: &mut Core, bus: &mut B, kind: Kind, op: &Op) -
         Kind::VmovToCore => r!(a) = s!(b),
         Kind::VmovFromCore => s!(b) = r!(a),
         Kind::Vmrs if op.a == 15 => core.set_nzcv(core.fpscr),
-        Kind::Vldr => {
-            let addr = if op.b == 15 { op.imm } else { offset!() };
+        // A literal is executed out of line.
+        Kind::Vldr if op.b != 15 => {
+            let addr = offset!();
             <Plain as Reach<B>>::check_aligned(core, addr)?;
             s!(a) = load!(addr, Word);
             if op.d == 2 {
@@ -486,11 +487,11 @@ pub(super) fn table_branch<B: Bus, R: Reach<B>>(
     pc: u32,
     cycle: u64,
 ) -> Result<u32, R::Refusal> {
-    let base = if op.b == 15 { pc.wrapping_add(4) } else { register!(core, op.b) };
     let index = register!(core, op.c);
-    let entry = match kind {
-        Kind::Tbb => R::load(core, bus, base.wrapping_add(index), Size::Byte, cycle)?,
-        _ => R::load(core, bus, base.wrapping_add(index << 1), Size::Half, cycle)?,
+    let (offset, size) = if kind == Kind::Tbb { (index, Size::Byte) } else { (index << 1, Size::Half) };
+    let entry = match op.b {
+        15 => R::literal(core, bus, pc.wrapping_add(4).wrapping_add(offset), size, cycle)?,
+        _ => R::load(core, bus, register!(core, op.b).wrapping_add(offset), size, cycle)?,
     };
     Ok(pc.wrapping_add(4).wrapping_add(entry << 1))
 }

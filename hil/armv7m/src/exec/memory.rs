@@ -3,8 +3,8 @@
 use crate::dwt::DataAccess;
 use crate::mpu::Access;
 use crate::ppb::is_ppb;
-use crate::state::{Core, Trapped, ccr, cfsr};
-use crate::{Bus, Size};
+use crate::state::{Core, LATE, NO_WORD, STOP, Trapped, ccr, cfsr};
+use crate::{Bus, Cycle, Lost, Size, Wait};
 
 /// How an instruction reaches memory.
 pub(super) trait Reach<B: Bus> {
@@ -12,6 +12,9 @@ pub(super) trait Reach<B: Bus> {
     type Refusal;
 
     fn load(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Self::Refusal>;
+
+    /// A load relative to the PC.
+    fn literal(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Self::Refusal>;
 
     fn store(core: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, cycle: u64) -> Result<(), Self::Refusal>;
 
@@ -36,6 +39,11 @@ impl<B: Bus> Reach<B> for Plain {
     }
 
     #[inline(always)]
+    fn literal(_: &mut Core, bus: &mut B, addr: u32, size: Size, _: u64) -> Result<u32, Elsewhere> {
+        bus.plain_literal(addr, size).ok_or(Elsewhere)
+    }
+
+    #[inline(always)]
     fn store(_: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, _: u64) -> Result<(), Elsewhere> {
         if bus.plain_write(addr, size, value) { Ok(()) } else { Err(Elsewhere) }
     }
@@ -54,7 +62,12 @@ impl<B: Bus> Reach<B> for Slow {
 
     #[inline(always)]
     fn load(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Trapped> {
-        core.load_slow::<B, false>(bus, addr, size, cycle)
+        core.load_slow::<B, false>(bus, addr, size, cycle, false)
+    }
+
+    #[inline(always)]
+    fn literal(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Trapped> {
+        core.load_slow::<B, false>(bus, addr, size, cycle, true)
     }
 
     #[inline(always)]
@@ -80,6 +93,11 @@ impl<B: Bus, const CHECKED: bool> Reach<B> for Any<CHECKED> {
     }
 
     #[inline(always)]
+    fn literal(core: &mut Core, bus: &mut B, addr: u32, size: Size, cycle: u64) -> Result<u32, Trapped> {
+        core.load_literal::<B, CHECKED>(bus, addr, size, cycle)
+    }
+
+    #[inline(always)]
     fn store(core: &mut Core, bus: &mut B, addr: u32, size: Size, value: u32, cycle: u64) -> Result<(), Trapped> {
         core.store::<B, CHECKED>(bus, addr, size, value, cycle)
     }
@@ -93,6 +111,9 @@ impl<B: Bus, const CHECKED: bool> Reach<B> for Any<CHECKED> {
 /// SRAM region of the memory map, where data lives: no attention, any alignment.
 const SRAM: u32 = 0x2000_0000;
 const SRAM_SIZE: u32 = 0x2000_0000;
+
+/// More lost lines than these are not followed one by one.
+const LOST_KEPT: usize = 64;
 
 impl Core {
     /// Memory that takes unaligned accesses whole.
@@ -111,7 +132,37 @@ impl Core {
         if !CHECKED && let Some(value) = bus.plain_read(addr, size) {
             return Ok(value);
         }
-        self.load_slow::<B, CHECKED>(bus, addr, size, cycle)
+        self.load_slow::<B, CHECKED>(bus, addr, size, cycle, false)
+    }
+
+    /// A load relative to the PC.
+    #[inline(always)]
+    pub(crate) fn load_literal<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        size: Size,
+        cycle: u64,
+    ) -> Result<u32, Trapped> {
+        if !CHECKED && let Some(value) = bus.plain_literal(addr, size) {
+            return Ok(value);
+        }
+        self.load_slow::<B, CHECKED>(bus, addr, size, cycle, true)
+    }
+
+    /// A word, of which only the run knows whether it is loaded relative to the PC.
+    #[inline(always)]
+    pub(crate) fn load_or_literal<B: Bus, const CHECKED: bool>(
+        &mut self,
+        bus: &mut B,
+        addr: u32,
+        cycle: u64,
+        literal: bool,
+    ) -> Result<u32, Trapped> {
+        if !CHECKED && let Some(value) = bus.plain_read(addr, Size::Word) {
+            return Ok(value);
+        }
+        self.load_slow::<B, CHECKED>(bus, addr, Size::Word, cycle, literal)
     }
 
     #[inline(always)]
@@ -142,12 +193,14 @@ impl Core {
         addr: u32,
         size: Size,
         cycle: u64,
+        literal: bool,
     ) -> Result<u32, Trapped> {
         let misaligned = addr & (size as u32 - 1) != 0;
         if CHECKED {
             self.check_access(addr, size, Access::Read)?;
         }
-        self.cycle = cycle;
+        let at = cycle + u64::from(self.late);
+        self.cycle = at;
         // The breakpoint unit may have the word come from elsewhere.
         let place = if CHECKED { self.fpb.literal_address(addr) } else { addr };
         let value = if is_ppb(place) {
@@ -158,11 +211,14 @@ impl Core {
         } else if misaligned && !self.is_plain_read(place) {
             // The bus takes it apart.
             (0..size as u32)
-                .try_fold(0, |value, i| Ok(value | bus.read(place.wrapping_add(i), Size::Byte, cycle)? << (8 * i)))
+                .try_fold(0, |value, i| Ok(value | bus.read(place.wrapping_add(i), Size::Byte, at)? << (8 * i)))
+        } else if literal && self.fetch.literal != 0 {
+            bus.read_literal(place, size, at)
         } else {
-            bus.read(place, size, cycle)
+            bus.read(place, size, at)
         };
-        self.look_for_attention(bus);
+        self.look_at(bus);
+        self.cycle = cycle;
         match value {
             Ok(value) => {
                 if CHECKED {
@@ -187,7 +243,8 @@ impl Core {
         if CHECKED {
             self.check_access(addr, size, Access::Write)?;
         }
-        self.cycle = cycle;
+        let at = cycle + u64::from(self.late);
+        self.cycle = at;
         let value = match size {
             Size::Byte => value & 0xFF,
             Size::Half => value & 0xFFFF,
@@ -199,12 +256,12 @@ impl Core {
             }
             self.ppb_write(addr, size, value, false)
         } else if misaligned && !self.is_plain_read(addr) {
-            (0..size as u32)
-                .try_for_each(|i| bus.write(addr.wrapping_add(i), Size::Byte, value >> (8 * i) & 0xFF, cycle))
+            (0..size as u32).try_for_each(|i| bus.write(addr.wrapping_add(i), Size::Byte, value >> (8 * i) & 0xFF, at))
         } else {
-            bus.write(addr, size, value, cycle)
+            bus.write(addr, size, value, at)
         };
-        self.look_for_attention(bus);
+        self.look_at(bus);
+        self.cycle = cycle;
         match done {
             Ok(()) => {
                 if CHECKED {
@@ -216,12 +273,73 @@ impl Core {
         }
     }
 
+    /// What the bus has to say after an access.
     #[inline]
-    fn look_for_attention<B: Bus>(&mut self, bus: &B) {
+    fn look_at<B: Bus>(&mut self, bus: &mut B) {
         if bus.attention() {
             self.attention = true;
-            self.limit = 0;
+            self.limit = STOP;
         }
+        let wait = bus.take_wait();
+        if wait != Wait::default() {
+            self.wait(wait);
+        }
+    }
+
+    /// After an access whose wait does not matter.
+    pub(crate) fn pass_over_wait<B: Bus>(&mut self, bus: &mut B) {
+        let wait = bus.take_wait();
+        self.lose(wait.lost);
+    }
+
+    #[cold]
+    fn wait(&mut self, wait: Wait) {
+        self.late += wait.cycles;
+        self.lose(wait.lost);
+        if self.limit > LATE {
+            self.held_limit = self.limit;
+            self.limit = LATE;
+        }
+    }
+
+    /// Lines of code that were resident may be so no longer, or blocks have changed.
+    pub(crate) fn forget_lines(&mut self) {
+        self.era += 1;
+        self.lost.clear();
+    }
+
+    pub(crate) fn lose(&mut self, lost: Lost) {
+        match lost {
+            Lost::Nothing => {}
+            Lost::Line(line) if self.fetch.cached && self.lost.len() < LOST_KEPT => self.lost.push(line),
+            Lost::Line(_) => self.forget_lines(),
+            Lost::Anything => self.forget_lines(),
+        }
+    }
+
+    /// The instruction of `len` bytes at `pc`, in [`Config::code`](crate::Config::code), is fetched at `cycle`: the cycles
+    /// that it waits.
+    pub(crate) fn fetch_lines<B: Bus>(&mut self, bus: &mut B, pc: u32, len: u8, cycle: Cycle) -> u32 {
+        let unit = if self.fetch.by_word { 2 } else { 4 };
+        let last = pc.wrapping_add(u32::from(len)).wrapping_sub(2);
+        let mut waited = 0;
+        for addr in [pc >> unit << unit, last >> unit << unit] {
+            if addr != self.fetched {
+                let wait = bus.touch_code(addr, cycle + u64::from(waited));
+                waited += wait.cycles;
+                self.lose(wait.lost);
+                self.fetched = addr;
+            }
+        }
+        if !self.fetch.by_word {
+            // Whether a line is still there is to be found out for each instruction.
+            self.fetched = NO_WORD;
+        }
+        if bus.attention() {
+            self.attention = true;
+            self.limit = STOP;
+        }
+        waited
     }
 
     /// Alignment trap and MPU.
@@ -260,7 +378,9 @@ impl Core {
     }
 
     pub(crate) fn load_stack<B: Bus>(&mut self, bus: &mut B, addr: u32) -> Result<u32, Trapped> {
-        self.load_slow::<B, true>(bus, addr, Size::Word, self.cycle)
+        let value = self.load_slow::<B, true>(bus, addr, Size::Word, self.cycle, false);
+        self.cycle += u64::from(std::mem::take(&mut self.late));
+        value
     }
 
     /// A load into the PC, BX and POP: interworking branch or exception return (LoadWritePC, BXWritePC).

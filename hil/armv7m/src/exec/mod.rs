@@ -7,6 +7,7 @@ mod alu;
 mod cold;
 mod dsp;
 mod hot;
+mod lines;
 mod memory;
 mod run;
 mod system;
@@ -35,7 +36,6 @@ pub(crate) fn execute_checked<B: Bus>(
         || hot::division(core, op.kind, op)?
         || hot::access::<B, Any<true>>(core, bus, op.kind, op, operands, *cycle)?
     {
-        *cycle += u64::from(std::mem::take(&mut core.late));
         return Ok(next);
     }
     if let Some(taken) = hot::is_taken(core, op.kind, op) {

@@ -5,7 +5,7 @@ use super::{cold, hot};
 use crate::block::{Blocks, Code, Exit, Step, with_codes};
 use crate::decode::advance_it;
 use crate::op::{Kind, Op};
-use crate::state::{Core, Trapped};
+use crate::state::{Core, LATE, STOP, Trapped};
 use crate::{Bus, timing};
 
 /// Why the loop was left. Core state is that before the next instruction, except where it says otherwise; `block` and
@@ -41,18 +41,23 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
     // Instructions before the block.
     let mut instructions = core.instructions;
     'block: loop {
-        let Some(block) = blocks.block(number) else {
-            core.cycle = start;
-            core.instructions = instructions;
-            return Left::Unknown;
+        // Where it begins, and its steps up to the first in a line of code that is not resident.
+        let (pc, steps) = match core.resident.get(number) {
+            Some(block) if block.era == core.era && start.wrapping_add(u64::from(block.reach)) < core.limit => {
+                (block.pc, blocks.range(block.first, block.end))
+            }
+            _ => match core.approach(bus, blocks, number, start) {
+                Some((waited, block)) => {
+                    start = start.wrapping_add(waited);
+                    (block.pc, blocks.range(block.first, block.end))
+                }
+                None => {
+                    core.cycle = start;
+                    core.instructions = instructions;
+                    return Left::Near;
+                }
+            },
         };
-        let steps = blocks.steps(block);
-        if start.wrapping_add(block.reach) >= core.limit || steps.is_empty() {
-            core.pc = block.pc;
-            core.cycle = start;
-            core.instructions = instructions;
-            return Left::Near;
-        }
         // The steps from the one that is executed on.
         let mut rest = steps;
         // Steps from that on that is `$ahead` of the first of `rest`, itself included.
@@ -64,7 +69,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         // Number of the step from which on so many are left.
         macro_rules! index {
             ($left:expr) => {
-                (steps.len() - $left) as u32
+                core.resident_steps(number) - $left as u32
             };
         }
         macro_rules! end_cycle {
@@ -74,7 +79,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         }
         macro_rules! pc {
             ($step:expr) => {
-                block.pc.wrapping_add(2 * u32::from($step.offset))
+                pc.wrapping_add(2 * u32::from($step.offset))
             };
         }
         macro_rules! save {
@@ -87,7 +92,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         // Wait states between the instruction and that at `next`.
         macro_rules! wait {
             ($step:expr, $next:expr) => {
-                u64::from(timing::between(pc!($step), $step.op.len, $next, core.code_wait))
+                u64::from(core.fetch.between(pc!($step), $step.op.len, $next))
             };
         }
         macro_rules! trapped {
@@ -185,7 +190,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         macro_rules! skip {
             ($step:expr, $left:expr) => {{
                 start = start.wrapping_sub(u64::from($step.op.c));
-                rest = steps.get(steps.len() - $left + 1 + usize::from($step.op.d)..).unwrap_or(&[]);
+                rest = rest.get(rest.len() - $left + 1 + usize::from($step.op.d)..).unwrap_or(&[]);
                 continue;
             }};
         }
@@ -249,7 +254,7 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
                         $(Code::$condition => { condition!($condition, step, left!(0), ()); })*
                         $(Code::$fused => {
                             const STEPS: usize = [$(Code::$kind),+].len();
-                            let Some((these, behind)) = rest.split_first_chunk::<STEPS>() else { break 0 };
+                            let Some((these, behind)) = rest.split_first_chunk::<STEPS>() else { break left!(0) };
                             sequence!(these, 0, none $([$how $kind $($from)?])+);
                             rest = behind;
                             continue;
@@ -296,36 +301,69 @@ pub(crate) fn run_blocks<B: Bus>(core: &mut Core, bus: &mut B, blocks: &Blocks, 
         }
         loop {
             let left = with_codes!(dispatch);
-            // Every block ends in a step that leaves it.
-            let Some((step, behind)) = steps.get(steps.len() - left..).and_then(|steps| steps.split_first()) else {
-                core.pc = block.pc;
-                core.cycle = start;
-                core.instructions = instructions;
-                return Left::Near;
+            let Some((step, behind)) = rest.get(rest.len() - left..).and_then(|rest| rest.split_first()) else {
+                // The next line, or the end: every block ends in a step that leaves it.
+                let next = core.resident_steps(number) as usize;
+                let Some((waited, block)) = core.walk(bus, blocks, number, next) else {
+                    core.pc = pc;
+                    core.cycle = start;
+                    core.instructions = instructions;
+                    return Left::Near;
+                };
+                start = start.wrapping_add(waited);
+                rest = blocks.range(block.first, block.end).get(next..).unwrap_or(&[]);
+                if rest.is_empty() {
+                    // A condition, which must be executed together with what it guards.
+                    if let Some(step) = blocks.block(number).and_then(|block| blocks.steps(block).get(next)) {
+                        save!(step, pc!(step));
+                        core.it = step.op.it;
+                    }
+                    return Left::Stopped { block: number, at: next as u32 };
+                }
+                continue;
             };
             if hot::is_access(step.op.kind) {
-                if elsewhere(core, bus, &step.op, end_cycle!(step)).is_err() {
+                let done = elsewhere(core, bus, &step.op, end_cycle!(step));
+                start = start.wrapping_add(u64::from(std::mem::take(&mut core.late)));
+                if done.is_err() {
                     trapped!(step, left);
                 }
+            } else if step.op.kind == Kind::It {
+                // The next two begin a sequence that is cut short.
+                let mut guarded = 0;
+                if !passes(core, step.op.imm) {
+                    start = start.wrapping_sub(u64::from(step.op.c));
+                    guarded = usize::from(step.op.d);
+                }
+                rest = behind.get(guarded..).unwrap_or(&[]);
+                continue;
+            } else if let Some(taken) = hot::is_taken(core, step.op.kind, &step.op) {
+                if taken {
+                    direct!(step, left, 1);
+                }
             } else {
-                let pc = pc!(step);
+                let at = pc!(step);
                 core.cycle = end_cycle!(step);
-                let result = out_of_line(core, bus, &step.op, pc);
+                let result = out_of_line(core, bus, &step.op, at);
                 start = start.wrapping_add(core.cycle.wrapping_sub(end_cycle!(step)));
+                start = start.wrapping_add(u64::from(std::mem::take(&mut core.late)));
                 match result {
-                    Ok(target) if target != pc.wrapping_add(u32::from(step.op.len)) => indirect!(step, target),
+                    Ok(target) if target != at.wrapping_add(u32::from(step.op.len)) => indirect!(step, target),
                     Ok(_) => {}
                     Err(Trapped) => trapped!(step, left),
                 }
             }
-            // The limit was called in.
-            if core.limit == 0 {
-                let next = pc!(step).wrapping_add(u32::from(step.op.len));
-                save!(step, next);
-                core.cycle = core.cycle.wrapping_add(wait!(step, next));
-                core.it = advance_it(step.op.it);
-                core.loaded = timing::loads(&step.op);
-                return Left::Stopped { block: number, at: index!(left) };
+            // Data has been waited for, or the limit was called in.
+            if core.limit <= LATE {
+                core.look_ahead(number, start);
+                if core.limit == STOP {
+                    let next = pc!(step).wrapping_add(u32::from(step.op.len));
+                    save!(step, next);
+                    core.cycle = core.cycle.wrapping_add(wait!(step, next));
+                    core.it = advance_it(step.op.it);
+                    core.loaded = timing::loads(&step.op);
+                    return Left::Stopped { block: number, at: index!(left) };
+                }
             }
             rest = behind;
         }
@@ -357,6 +395,10 @@ fn device<B: Bus>(core: &mut Core, bus: &mut B, kind: Kind, op: &Op, cycle: u64)
 /// usual is added to `core.cycle`.
 #[inline(never)]
 fn out_of_line<B: Bus>(core: &mut Core, bus: &mut B, op: &Op, pc: u32) -> Result<u32, Trapped> {
+    // The first steps of a sequence that is cut short.
+    if hot::simple(core, op.kind, op, hot::operands(core, op)) {
+        return Ok(pc.wrapping_add(u32::from(op.len)));
+    }
     if op.kind == Kind::PopPc {
         let target = hot::pop_pc::<B, Any<false>>(core, bus, op, core.cycle)?;
         return core.branch_exchange(target);

@@ -118,7 +118,8 @@ fn transfer<B: Bus, const CHECKED: bool>(
         let register = usize::from(op.a + i) & 31;
         let addr = addr.wrapping_add(4 * u32::from(i));
         if matches!(op.kind, Kind::Vldr | Kind::Vldm) {
-            core.s[register] = core.load::<B, CHECKED>(bus, addr, Size::Word, cycle)?;
+            let literal = op.kind == Kind::Vldr && op.b == 15;
+            core.s[register] = core.load_or_literal::<B, CHECKED>(bus, addr, cycle, literal)?;
         } else {
             core.store::<B, CHECKED>(bus, addr, Size::Word, core.s[register], cycle)?;
         }

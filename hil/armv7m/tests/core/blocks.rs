@@ -3,10 +3,10 @@
 
 #![allow(clippy::precedence, reason = "encodings read better without more parentheses")]
 
-use armv7m::{Cpu, Size};
+use armv7m::{Cpu, FetchTiming, Size};
 
 use crate::guest::{DEMCR, DHCSR, Guest};
-use crate::support::{Machine, RAM, same54};
+use crate::support::{Machine, Path, RAM, same54};
 
 /// Where random code begins and ends; behind it stands a branch back to the beginning.
 const CODE: u32 = 0x400;
@@ -91,6 +91,9 @@ impl Pair {
         if self.fast.1.device != self.slow.1.device || self.fast.1.device_accesses != self.slow.1.device_accesses {
             found += "device; ";
         }
+        if self.fast.1.path != self.slow.1.path {
+            found += &format!("{:x?}, one by one {:x?}; ", self.fast.1.path, self.slow.1.path);
+        }
         if !fast.executed().eq(slow.executed()) {
             let only = |a: &Cpu, b: &Cpu| a.executed().filter(|pc| !b.was_executed(*pc)).collect::<Vec<_>>();
             found += &format!("executed {:x?} and {:x?}", only(fast, slow), only(slow, fast));
@@ -121,7 +124,7 @@ impl Writer {
     fn plain(&mut self) {
         let mut r = Random(self.random.next());
         let (d, n, m, imm) = (r.low(), r.low(), r.low(), r.below(256));
-        match r.below(24) {
+        match r.below(26) {
             // Shifts, sums and moves of 16 bits.
             0 => self.narrow(imm % 24 << 8 & 0x1800 | (imm & 31) << 6 | n << 3 | d),
             1 => self.narrow(0x1800 | imm % 4 << 9 | m << 6 | n << 3 | d),
@@ -162,6 +165,9 @@ impl Writer {
             20 => self.wide(0xEE30 | imm & 0x80, 0x0A00 | d << 12 | imm & 0x40 | m),
             21 => self.wide(0xED97 & !(imm & 0x10), 0x0A00 | d << 12 | imm & 15),
             22 => self.narrow(0xBF00),
+            // R10 points at the code: LDR, LDRB, LDM.
+            23 => self.wide(0xF89A | imm & 0x40, d << 12 | r.below(0x800)),
+            24 => self.wide(0xE89A, 1 << d | 1 << n | 1 << m | 1 << 12),
             _ => self.narrow(0x4800 | d << 8 | imm & 15),
         }
     }
@@ -268,12 +274,32 @@ fn random_program(seed: u64) {
         let mut machine = machine(&Writer::program(random.clone()));
         let mut cpu = Cpu::new(same54());
         cpu.reset(&mut machine, true);
-        cpu.set_code_wait((seed % 7) as u8);
+        let wait = (seed / 3 % 7) as u8;
+        cpu.set_code_wait(wait);
+        match seed % 3 {
+            0 => {}
+            1 => {
+                cpu.set_code_wait(1 + wait);
+                machine.path = Path::Buffer { line: None, wait: 1 + u32::from(wait) };
+            }
+            _ => {
+                cpu.set_fetch_timing(FetchTiming { cached: true, ..FetchTiming::FAST });
+                machine.path =
+                    Path::Cache { tags: Default::default(), next: Default::default(), wait: 1 + u32::from(wait) };
+            }
+        }
         let mut write = |addr, value| cpu.debug_write(&mut machine, addr, Size::Word, value).expect("a register");
         // Halted, for the registers.
         write(DHCSR, 0xA05F_0003);
         let mut registers: Vec<(u32, u32)> = (0..7).map(|r| (r, random.next() as u32 >> random.below(32))).collect();
-        registers.extend([(7, RAM + 0x1000), (8, 0x4000_0000), (9, RAM + 0x3_FFF8), (13, STACK), (14, CODE | 1)]);
+        registers.extend([
+            (7, RAM + 0x1000),
+            (8, 0x4000_0000),
+            (9, RAM + 0x3_FFF8),
+            (10, CODE),
+            (13, STACK),
+            (14, CODE | 1),
+        ]);
         for (register, value) in registers {
             write(0xE000_EDF8, value);
             write(0xE000_EDF4, 1 << 16 | register);
@@ -320,7 +346,7 @@ fn random_program(seed: u64) {
         // Programs end up in small loops, and the stack wanders.
         if turn % 4 == 0 && pair.fast.0.register(16) & 0x1FF == 0 {
             let pc = CODE + 2 * random.below(u64::from(CODE_END - CODE) / 2);
-            let bases = [(7, RAM + 0x1000), (8, 0x4000_0000), (9, RAM + 0x3_FFF8), (13, STACK)];
+            let bases = [(7, RAM + 0x1000), (8, 0x4000_0000), (9, RAM + 0x3_FFF8), (10, CODE), (13, STACK)];
             let random = [(random.low(), random.next() as u32), (15, pc), (16, 0x0100_0000)];
             for (cpu, machine) in [&mut pair.fast, &mut pair.slow] {
                 let mut write = |addr, value| cpu.debug_write(machine, addr, Size::Word, value).expect("a register");

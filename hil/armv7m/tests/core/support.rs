@@ -1,7 +1,7 @@
 //! A small machine around the core: flash, RAM and a little device space; and a semihosting host.
 #![allow(dead_code, reason = "examples/semihost.rs uses it too, each its part")]
 
-use armv7m::{Bus, BusFault, Config, Cpu, Cycle, Size, Stop};
+use armv7m::{Bus, BusFault, Config, Cpu, Cycle, Lost, Size, Stop, Wait};
 use object::{Object, ObjectSegment};
 
 pub const FLASH_SIZE: usize = 0x10_0000;
@@ -14,6 +14,48 @@ pub fn same54() -> Config {
     Config { cpuid: 0x410F_C241, irq_lines: 137, priority_bits: 3, code: 0..FLASH_SIZE as u32 }
 }
 
+/// What stands between the core and flash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Path {
+    /// Nothing.
+    #[default]
+    Direct,
+    /// One line of data, which takes so many cycles to change. Code and literals do not go through it.
+    Buffer { line: Option<u32>, wait: u32 },
+    /// Two ways of eight lines for code and data, filled in turn; a line takes so many cycles.
+    Cache { tags: [[Option<u32>; 2]; 8], next: [u8; 8], wait: u32 },
+}
+
+impl Path {
+    fn holds(&self, line: u32) -> bool {
+        match self {
+            Self::Direct => true,
+            Self::Buffer { line: held, .. } => *held == Some(line),
+            Self::Cache { tags, .. } => tags[(line % 8) as usize].contains(&Some(line)),
+        }
+    }
+
+    fn touch(&mut self, line: u32) -> Wait {
+        if self.holds(line) {
+            return Wait::default();
+        }
+        match self {
+            Self::Direct => Wait::default(),
+            Self::Buffer { line: held, wait } => {
+                *held = Some(line);
+                Wait { cycles: *wait, lost: Lost::Nothing }
+            }
+            Self::Cache { tags, next, wait } => {
+                let set = (line % 8) as usize;
+                let way = usize::from(next[set]);
+                next[set] ^= 1;
+                let lost = tags[set][way].replace(line).map_or(Lost::Nothing, |line| Lost::Line(line << 4));
+                Wait { cycles: *wait, lost }
+            }
+        }
+    }
+}
+
 /// Flash at 0, RAM at 0x2000_0000, 4 KiB of device words at 0x4000_0000, the upper half of which
 /// asks for attention when touched; everything else is a bus error.
 #[derive(Clone)]
@@ -23,6 +65,10 @@ pub struct Machine {
     pub device: Vec<u32>,
     pub device_accesses: u64,
     pub attention: bool,
+    pub path: Path,
+    pub wait: Wait,
+    /// Touches of code.
+    pub touches: u64,
 }
 
 impl Default for Machine {
@@ -33,6 +79,9 @@ impl Default for Machine {
             device: vec![0; 1024],
             device_accesses: 0,
             attention: false,
+            path: Path::Direct,
+            wait: Wait::default(),
+            touches: 0,
         }
     }
 }
@@ -113,6 +162,10 @@ impl Bus for Machine {
             return Ok(value);
         }
         if let Some(value) = get(&self.flash, addr as usize, size) {
+            for line in [addr >> 4, (addr + size as u32 - 1) >> 4] {
+                let wait = self.path.touch(line);
+                self.wait = Wait { cycles: self.wait.cycles + wait.cycles, lost: self.wait.lost.and(wait.lost) };
+            }
             return Ok(value);
         }
         self.device_read(addr)
@@ -129,7 +182,43 @@ impl Bus for Machine {
     #[inline(always)]
     fn plain_read(&mut self, addr: u32, size: Size) -> Option<u32> {
         let ram = get(&self.ram, addr.wrapping_sub(RAM) as usize, size);
-        ram.or_else(|| get(&self.flash, addr as usize, size))
+        if ram.is_some() || self.path == Path::Direct {
+            return ram.or_else(|| get(&self.flash, addr as usize, size));
+        }
+        let aligned = addr & (size as u32 - 1) == 0;
+        if aligned && self.path.holds(addr >> 4) { get(&self.flash, addr as usize, size) } else { None }
+    }
+
+    fn read_literal(&mut self, addr: u32, size: Size, at: Cycle) -> Result<u32, BusFault> {
+        get(&self.flash, addr as usize, size).map_or_else(|| self.read(addr, size, at), Ok)
+    }
+
+    #[inline(always)]
+    fn plain_literal(&mut self, addr: u32, size: Size) -> Option<u32> {
+        match self.path {
+            Path::Buffer { .. } => get(&self.flash, addr as usize, size).or_else(|| self.plain_read(addr, size)),
+            _ => self.plain_read(addr, size),
+        }
+    }
+
+    fn take_wait(&mut self) -> Wait {
+        std::mem::take(&mut self.wait)
+    }
+
+    fn touch_code(&mut self, addr: u32, _at: Cycle) -> Wait {
+        self.touches += 1;
+        self.path.touch(addr >> 4)
+    }
+
+    fn longest_wait(&self) -> Option<u32> {
+        match self.path {
+            Path::Cache { wait, .. } => Some(wait),
+            _ => Some(0),
+        }
+    }
+
+    fn is_resident(&self, addr: u32) -> bool {
+        self.path.holds(addr >> 4)
     }
 
     #[inline(always)]

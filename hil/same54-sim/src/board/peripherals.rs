@@ -21,7 +21,8 @@ fn board() -> Board {
     ];
     let mut put = |addr: usize, halfwords: &[u16]| {
         for (n, halfword) in halfwords.iter().enumerate() {
-            board.chip.shared.memory.flash[addr + 2 * n..addr + 2 * n + 2].copy_from_slice(&halfword.to_le_bytes());
+            board.chip.shared.memory.arrays.flash_mut()[addr + 2 * n..addr + 2 * n + 2]
+                .copy_from_slice(&halfword.to_le_bytes());
         }
     };
     put(0, &[0x8000, 0x2000, 0x0401, 0]);

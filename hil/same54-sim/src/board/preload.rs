@@ -26,7 +26,11 @@ impl Board {
         cells[(addr - first) as usize..(end - first) as usize].copy_from_slice(bytes);
         memory.erase_nvm(first, last - first);
         memory.nvm_mut(first, last - first).copy_from_slice(&cells);
+        if self.chip.flash_changed(&(first..last)) {
+            self.cpu.forget_lines();
+        }
         self.cpu.invalidate_code(addr..end);
+        self.look_at_flash_path();
         true
     }
 

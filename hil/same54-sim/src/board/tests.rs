@@ -6,6 +6,7 @@ use sim_base::Instant;
 use super::{Board, BoardConfig, RunStop};
 use crate::{EventKind, ResetCause};
 
+mod cache;
 mod ethernet;
 mod faults;
 mod power;
@@ -32,7 +33,7 @@ fn config(flash_timing: bool) -> BoardConfig {
 /// (exception number, address).
 fn with_code(code: &[u16], vectors: &[(usize, u32)], flash_timing: bool) -> Board {
     let mut board = Board::new(config(flash_timing));
-    let flash = &mut board.chip.shared.memory.flash;
+    let flash = &mut board.chip.shared.memory.arrays.flash_mut();
     flash[..4].copy_from_slice(&0x2000_8000_u32.to_le_bytes());
     flash[4..8].copy_from_slice(&0x401_u32.to_le_bytes());
     for (number, address) in vectors {
@@ -490,7 +491,7 @@ fn exceptions_are_recorded_with_their_virtual_time() {
     // SysTick each 48 000 cycles, a millisecond; the handler at 0x420 is `bx lr`.
     let code = [0xE7FE];
     let mut board = with_code(&code, &[(15, 0x420)], true);
-    board.chip.shared.memory.flash[0x420..0x422].copy_from_slice(&0x4770_u16.to_le_bytes());
+    board.chip.shared.memory.arrays.flash_mut()[0x420..0x422].copy_from_slice(&0x4770_u16.to_le_bytes());
     board.record_exceptions(true);
     set(&mut board, 0xE000_E014, 47_999);
     set(&mut board, 0xE000_E018, 0);

@@ -10,10 +10,13 @@
 //! operation by 20 us each, so that STATUS.SUSP is over before anybody reads it, and the core's own fetches suspend an
 //! operation once, since its loop is in a cache then; a reset lets an operation in flight complete; DONE comes with the
 //! error of a refused command; power reduction mode ends with the next command or buffer write unless CTRLA.PRM is
-//! MANUAL. Wait states delay the fetch of each 16-byte line of code and of literals, not data; CACHEDIS0 and CACHEDIS1 are
-//! stored. Assumed: nothing is fetched ahead, so that code out of flash without CMCC is too slow, by an estimated
-//! quarter at most; with AUTOWS, the wait states that the chip needs above 2.7 V at the core's clock (from memory of
-//! 54.11's table: 24, 51, 77, 101, 119 MHz for 0 to 4, 5 beyond).
+//! MANUAL. Flash is read in lines of 16 bytes, of which the port of the core keeps one (25.6.11; AHB0, assumed), with
+//! CACHEDIS0 none: wait states delay the fetch of each line of code, or of each word, each literal, and each other read of
+//! data out of another line than the one before. Assumed: code and data do not take the line from each other (literals
+//! always wait), and nothing is fetched ahead, so that code out of flash without CMCC is too slow, by an estimated quarter
+//! at most; with AUTOWS, the wait states that the chip needs above 2.7 V at the core's clock (from memory of 54.11's table:
+//! 24, 51, 77, 101, 119 MHz for 0 to 4, 5 beyond). CACHEDIS1 and AHBNS, which concern other masters, are stored. That reads
+//! may go wrong while the page buffer is written with lines kept (erratum 2.14.1) is not modelled.
 
 mod array;
 mod commands;
@@ -50,6 +53,7 @@ const BOOTPROT_UNIT: u32 = 8_192;
 
 const KEY: u32 = 0xA5;
 const SUSPEN: u32 = 1 << 3;
+const CACHEDIS0: u32 = 1 << 14;
 /// CTRLA.PRM: only CPRM ends power reduction mode.
 const PRM_MANUAL: u32 = 3;
 const CTRLA_RESET: u32 = 0x0004;
@@ -104,6 +108,8 @@ pub(crate) struct Nvmctrl {
     operation: Option<Operation>,
     /// What follows `operation`.
     queue: VecDeque<Operation>,
+    /// Operations that have begun.
+    operations: u32,
     worst_case: bool,
     pulses: Box<dyn NvmPulses>,
 }
@@ -145,6 +151,7 @@ impl Nvmctrl {
             smart: Smart::default(),
             operation: None,
             queue: VecDeque::new(),
+            operations: 0,
             worst_case: false,
             pulses,
         }
@@ -175,6 +182,16 @@ impl Nvmctrl {
             return (self.ctrla >> 8 & 15) as u8;
         }
         LIMITS.iter().filter(|limit| cpu_hz > **limit).count() as u8
+    }
+
+    /// The core's port keeps the line that it read last (25.6.11: CTRLA.CACHEDIS0).
+    pub(crate) fn keeps_line(&self) -> bool {
+        self.ctrla & CACHEDIS0 == 0
+    }
+
+    /// Operations that have begun: each of them takes the lines from the ports.
+    pub(crate) fn operations(&self) -> u32 {
+        self.operations
     }
 
     /// A write to the flash address space: loads the page buffer. The bus has waited for the operation in flight.
@@ -254,6 +271,7 @@ impl Nvmctrl {
             (true, _) => 2,
         };
         operation.done_at = if cx.flash_timing { at + operation.time * factor } else { at };
+        self.operations = self.operations.wrapping_add(1);
         operation.announce(cx);
         if cx.flash_timing && operation.addr < FLASH_SIZE && operation.len != 0 {
             cx.memory.set_busy_bank(operation.addr / BANK_SIZE);
@@ -299,7 +317,8 @@ impl Nvmctrl {
     /// Registers as after a reset.
     fn restart(&mut self, cx: &mut Context<'_>) {
         let pulses = std::mem::replace(&mut self.pulses, Box::new(SoundPulses));
-        *self = Self { worst_case: self.worst_case, ..Self::with(pulses) };
+        let operations = self.operations.wrapping_add(1);
+        *self = Self { worst_case: self.worst_case, operations, ..Self::with(pulses) };
         self.load_fuses(cx);
     }
 }

@@ -104,7 +104,7 @@ impl Operation {
                 true
             }
         };
-        if self.addr < FLASH_SIZE && self.len != 0 {
+        if self.len != 0 {
             cx.signals.code_changed(self.addr..self.addr + self.len);
         }
         verified

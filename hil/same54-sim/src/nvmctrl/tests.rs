@@ -77,12 +77,12 @@ fn a_page_write_takes_the_typical_time_and_then_shows_in_the_array() {
     assert_eq!(bench.rig.memory.busy_bank(), 0);
     bench.now = 1_500_000 - 1;
     assert!(!bench.ready());
-    assert_eq!(bench.rig.memory.flash[0x1_0000], 0xFF);
+    assert_eq!(bench.rig.memory.arrays.flash()[0x1_0000], 0xFF);
     bench.now = 1_500_000;
     assert!(bench.ready());
     assert_eq!(bench.take_flags(), flag::DONE);
-    assert_eq!(bench.rig.memory.flash[0x1_0000..0x1_0004], [0x78, 0x56, 0x34, 0x12]);
-    assert_eq!(bench.rig.memory.flash[0x1_01FC..0x1_0204], [0x78, 0x56, 0x34, 0x12, 0xFF, 0xFF, 0xFF, 0xFF]);
+    assert_eq!(bench.rig.memory.arrays.flash()[0x1_0000..0x1_0004], [0x78, 0x56, 0x34, 0x12]);
+    assert_eq!(bench.rig.memory.arrays.flash()[0x1_01FC..0x1_0204], [0x78, 0x56, 0x34, 0x12, 0xFF, 0xFF, 0xFF, 0xFF]);
     assert_eq!(bench.rig.signals.stale_code, vec![0x1_0000..0x1_0200; 1]);
     assert_eq!(bench.read(0x12) & 4, 0, "the page buffer is cleared");
 }
@@ -95,7 +95,7 @@ fn a_quad_word_write_leaves_the_rest_of_the_page_alone() {
     assert_eq!(bench.rig.memory.busy_bank(), 1);
     bench.now = MS;
     assert!(bench.ready());
-    let flash = &bench.rig.memory.flash;
+    let flash = &bench.rig.memory.arrays.flash();
     assert_eq!(flash[0x8_0010..0x8_0020], [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]);
     assert!(flash[0x8_0000..0x8_0010].iter().chain(&flash[0x8_0020..0x8_0200]).all(|byte| *byte == 0xFF));
 }
@@ -119,20 +119,20 @@ fn programming_a_word_twice_clears_bits_and_is_a_violation() {
         bench.now += MS;
         assert!(bench.ready());
     }
-    assert_eq!(bench.rig.memory.flash[0x2_0000..0x2_0004], [0xFF, 0x00, 0x00, 0xFF]);
+    assert_eq!(bench.rig.memory.arrays.flash()[0x2_0000..0x2_0004], [0xFF, 0x00, 0x00, 0xFF]);
     assert_eq!(bench.rig.violations().len(), 1);
 }
 
 #[test]
 fn a_block_erase_covers_8_kib_around_addr() {
     let mut bench = Bench::new();
-    bench.rig.memory.flash.fill(0);
+    bench.rig.memory.arrays.flash_mut().fill(0);
     bench.command(3 * BLOCK + 0x123, command::EB);
     bench.now = 50 * MS;
     assert!(bench.ready());
-    let erased = bench.rig.memory.flash.iter().filter(|byte| **byte == 0xFF).count();
+    let erased = bench.rig.memory.arrays.flash().iter().filter(|byte| **byte == 0xFF).count();
     assert_eq!(erased, BLOCK as usize);
-    assert_eq!(bench.rig.memory.flash[3 * BLOCK as usize], 0xFF);
+    assert_eq!(bench.rig.memory.arrays.flash()[3 * BLOCK as usize], 0xFF);
     let events = bench.rig.take_events();
     assert_eq!(events[0].kind, EventKind::NvmErase { addr: 3 * BLOCK, len: BLOCK });
 }
@@ -216,10 +216,10 @@ fn byte_writes_to_flash_are_a_bus_error() {
 #[test]
 fn bank_swap_maps_the_other_bank_low_and_resets_the_chip() {
     let mut bench = Bench::new();
-    bench.rig.memory.flash[0] = 0xA0;
-    bench.rig.memory.flash[0x8_0000] = 0xB0;
+    bench.rig.memory.arrays.flash_mut()[0] = 0xA0;
+    bench.rig.memory.arrays.flash_mut()[0x8_0000] = 0xB0;
     bench.write(0x04, 0xA500 | command::BKSWRST);
-    assert_eq!((bench.rig.memory.flash[0], bench.rig.memory.flash[0x8_0000]), (0xB0, 0xA0));
+    assert_eq!((bench.rig.memory.arrays.flash()[0], bench.rig.memory.arrays.flash()[0x8_0000]), (0xB0, 0xA0));
     assert_eq!(bench.rig.signals.reset, Some(ResetCause::Nvm));
     assert_eq!(bench.read(0x12) & 0x10, 0, "AFIRST");
 }
@@ -228,10 +228,10 @@ fn bank_swap_maps_the_other_bank_low_and_resets_the_chip() {
 fn without_flash_timing_operations_finish_at_once() {
     let mut bench = Bench::new();
     bench.rig.flash_timing = false;
-    bench.rig.memory.flash.fill(0);
+    bench.rig.memory.arrays.flash_mut().fill(0);
     bench.command(0, command::EB);
     assert!(bench.ready());
-    assert_eq!(bench.rig.memory.flash[0], 0xFF);
+    assert_eq!(bench.rig.memory.arrays.flash()[0], 0xFF);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_power_cut_tears_the_write_in_flight_and_nothing_else() {
         bench.command(0x4000, command::WP);
         let torn = bench.nvm.power_cut(None, &mut Rng::new(seed), &mut bench.rig.memory);
         assert_eq!(torn.as_deref(), Some("NVM program of 512 bytes at 0x00004000"));
-        let flash = &bench.rig.memory.flash;
+        let flash = &bench.rig.memory.arrays.flash();
         assert!(flash[..0x4000].iter().chain(&flash[0x4200..]).all(|byte| *byte == 0xFF), "seed {seed}");
         outcomes.insert(flash[0x4000..0x4200].iter().filter(|byte| **byte == 0xFF).count());
     }
@@ -260,7 +260,7 @@ fn automatic_modes_write_their_unit() {
         let events = bench.rig.take_events();
         assert_eq!(events[0].kind, EventKind::NvmProgram { addr: 0x2_0000, len }, "WMODE {mode}");
         bench.finish();
-        assert_eq!(bench.rig.memory.flash[0x2_0000 + len as usize - 1], 0x12);
+        assert_eq!(bench.rig.memory.arrays.flash()[0x2_0000 + len as usize - 1], 0x12);
     }
 }
 
@@ -274,7 +274,7 @@ fn pulses_that_do_not_verify_raise_nvme() {
         bench.finish();
         assert_eq!(bench.take_flags(), expected);
     }
-    assert_eq!(bench.rig.memory.flash[0x2_0010], 1);
+    assert_eq!(bench.rig.memory.arrays.flash()[0x2_0010], 1);
 }
 
 #[test]
@@ -314,9 +314,9 @@ fn reads_suspend_a_block_erase_outside_its_sector() {
 #[test]
 fn a_reset_in_the_middle_of_an_erase_completes_it() {
     let mut bench = Bench::new();
-    bench.rig.memory.flash.fill(0);
+    bench.rig.memory.arrays.flash_mut().fill(0);
     bench.command(0, command::EB);
     bench.reset();
-    assert_eq!(bench.rig.memory.flash[0], 0xFF);
+    assert_eq!(bench.rig.memory.arrays.flash()[0], 0xFF);
     assert!(bench.ready());
 }

@@ -34,6 +34,11 @@ impl Qspi {
         }
     }
 
+    /// Whether the window reads the memory itself.
+    pub(crate) fn reads_memory(&self) -> bool {
+        self.transfer_type() == TransferType::ReadMemory
+    }
+
     /// Lines of instruction, address and data (INSTRFRAME.WIDTH).
     fn widths(&self) -> (Lines, Lines, Lines) {
         use Lines::{Four, One, Two};

@@ -78,7 +78,7 @@ fn below_its_supply_the_external_flash_forgets_what_it_was_told() {
 fn the_chosen_tear_is_the_one_that_happens() {
     for (tear, expected) in [(Tear::Nothing, 0), (Tear::Complete, 8_192)] {
         let mut board = counting();
-        board.chip.shared.memory.flash[0x8_0000..].fill(0);
+        board.chip.shared.memory.arrays.flash_mut()[0x8_0000..].fill(0);
         board.set_tear(Some(tear));
         erase_upper_block(&mut board);
         board.run_until(millis(10));
@@ -143,7 +143,7 @@ fn ram_decays_with_the_time_without_supply_if_asked_for() {
         let mut board = Board::new(config(true));
         board.set_ram_decay(Some(Duration::from_millis(50)));
         board.power_on();
-        board.chip.shared.memory.ram.fill(0xA5);
+        board.chip.shared.memory.arrays.ram_mut().fill(0xA5);
         board.power_off();
         board.run_until(millis(off));
         board.power_on();

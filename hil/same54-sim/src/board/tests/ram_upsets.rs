@@ -17,7 +17,7 @@ fn a_program_reads_what_is_corrected_and_reaches_its_core_s_registers_meanwhile(
     // The fuse RAM.ECCDIS.
     board.chip.shared.memory.user_page[4] &= 0x7F;
     board.power_on();
-    board.chip.shared.memory.ram[..4].copy_from_slice(&0x0102_0304_u32.to_le_bytes());
+    board.chip.shared.memory.arrays.ram_mut()[..4].copy_from_slice(&0x0102_0304_u32.to_le_bytes());
     board.upset_ram(0x2000_0002, 0x40);
     assert_eq!(board.ram()[2], 0x42, "observers see the cells");
     board.run_until(board.now() + Duration::from_micros(10));

@@ -105,7 +105,7 @@ fn every_kind_of_tear_stays_within_the_write_and_unsteady_cells_change_from_read
         bench.load(0x4000, &[0x5555_AAAA; 128]);
         bench.command(0x4000, command::WP);
         assert!(bench.nvm.power_cut(Some(tear), &mut Rng::new(seed), &mut bench.rig.memory).is_some());
-        let flash = &bench.rig.memory.flash;
+        let flash = &bench.rig.memory.arrays.flash();
         assert!(flash[..0x4000].iter().chain(&flash[0x4200..]).all(|byte| *byte == 0xFF), "{tear:?} {seed}");
         let done = flash[0x4000..0x4200].chunks(4).filter(|word| **word == 0x5555_AAAA_u32.to_le_bytes()).count();
         assert_eq!(done == 128, tear == Tear::Complete, "{tear:?} {seed}");
