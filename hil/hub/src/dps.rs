@@ -5,20 +5,25 @@
 //! polls are answered with 202.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sim_base::{Instant, Rng};
 
+use crate::credentials::{Attestation, Presented};
+use crate::durable::{self, Change};
 use crate::event::EventKind;
 use crate::iot_hub::{Hub, query};
-use crate::sas::{self, Token};
+use crate::sas;
 use crate::utc::Utc;
 
 /// The only filter that the service knows.
 pub const FILTER: &str = "$dps/registrations/res/#";
 const REGISTER: &str = "$dps/registrations/PUT/iotdps-register/?";
 const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/?";
+/// Key under which it is stored how often the service was restored; each life draws other random numbers.
+const RESTARTS: &str = "dps/restarts";
 /// Error code of an answer to a client that may not register.
 pub const UNAUTHORIZED: u32 = 401_002;
 /// Error code of an answer to a malformed request.
@@ -26,59 +31,9 @@ pub const BAD_REQUEST: u32 = 400_004;
 /// Error code of an answer about an unknown operation.
 pub const NOT_FOUND: u32 = 404_002;
 
-/// How a device proves who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attestation {
-    /// Shared access signatures under either of two keys (raw bytes).
-    SymmetricKey {
-        /// First key.
-        primary: Vec<u8>,
-        /// Second key, for rotation.
-        secondary: Option<Vec<u8>>,
-    },
-    /// A TLS client certificate.
-    X509 {
-        /// SHA-256 of the certificate's DER.
-        thumbprint: [u8; 32],
-    },
-}
-
-impl Attestation {
-    /// One symmetric key.
-    pub fn symmetric(key: impl Into<Vec<u8>>) -> Self {
-        Self::SymmetricKey { primary: key.into(), secondary: None }
-    }
-
-    /// Checks what a client presented for `resource`; yields when a token expires (Unix time).
-    pub(crate) fn check(
-        &self,
-        resource: &str,
-        password: Option<&str>,
-        thumbprint: Option<&[u8; 32]>,
-        now_unix: u64,
-    ) -> Result<Option<u64>, String> {
-        match (self, password) {
-            (Self::SymmetricKey { primary, secondary }, Some(password)) => {
-                let token = Token::parse(password).map_err(|error| error.to_string())?;
-                let keys: Vec<&[u8]> = core::iter::once(primary).chain(secondary).map(Vec::as_slice).collect();
-                token.verify(resource, &keys, now_unix).map_err(|error| error.to_string())?;
-                Ok(Some(token.expiry))
-            }
-            (Self::SymmetricKey { .. }, None) => Err("the device is enrolled with a key, but sent no password".into()),
-            (Self::X509 { .. }, Some(_)) => {
-                Err("the device is enrolled with a certificate, but sent a password".into())
-            }
-            (Self::X509 { thumbprint: enrolled }, None) => match thumbprint {
-                Some(presented) if presented == enrolled => Ok(None),
-                Some(_) => Err("the client certificate is not the enrolled one".into()),
-                None => Err("the client presented no certificate".into()),
-            },
-        }
-    }
-}
-
 /// An individual enrolment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Enrolment {
     /// Registration id: 1 to 128 of `a-z A-Z 0-9 - . _ :`.
     pub registration_id: String,
@@ -106,11 +61,13 @@ impl Enrolment {
 }
 
 /// An enrolment group with a symmetric key: each device's key is derived from its registration id.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct GroupEnrolment {
     /// Name of the group.
     pub name: String,
     /// The group's key, raw bytes.
+    #[serde(with = "durable::bytes")]
     pub key: Vec<u8>,
     /// Tags of the twins that are made for its devices.
     pub tags: Map<String, Value>,
@@ -126,6 +83,9 @@ pub enum EnrolError {
     /// the registration id is enrolled already
     #[error("the registration id `{0}` is enrolled already")]
     Exists(String),
+    /// the group exists already
+    #[error("the enrolment group `{0}` exists already")]
+    GroupExists(String),
     /// a symmetric key is not 16 to 64 bytes long
     #[error("a symmetric key must have 16 to 64 bytes, not {0}")]
     KeyLength(usize),
@@ -138,14 +98,14 @@ pub struct Client {
     pub registration: String,
     id_scope: String,
     password: Option<String>,
-    thumbprint: Option<[u8; 32]>,
+    certificates: Vec<Vec<u8>>,
     /// Granted QoS of the response filter, once it is subscribed to.
     pub granted: Option<u8>,
 }
 
 impl Client {
     /// Reads `{idScope}/registrations/{registrationId}/api-version=…`; `None` if the user name is not of that form.
-    pub fn from_username(username: &str, password: Option<String>, thumbprint: Option<[u8; 32]>) -> Option<Self> {
+    pub fn from_username(username: &str, password: Option<String>, certificates: Vec<Vec<u8>>) -> Option<Self> {
         let mut parts = username.splitn(4, '/');
         let (id_scope, literal, registration, rest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let has_version =
@@ -154,7 +114,7 @@ impl Client {
             registration: registration.to_owned(),
             id_scope: id_scope.to_owned(),
             password: password.filter(|password| !password.is_empty()),
-            thumbprint,
+            certificates,
             granted: None,
         })
     }
@@ -193,9 +153,12 @@ struct Enrolled {
 pub struct Service {
     id_scope: String,
     individuals: BTreeMap<String, Enrolment>,
-    groups: Vec<GroupEnrolment>,
+    groups: BTreeMap<String, GroupEnrolment>,
     operations: BTreeMap<String, Operation>,
     rng: Rng,
+    restarts: u32,
+    /// Keys of durable entries that have changed.
+    changed: BTreeSet<String>,
     /// Time from an accepted registration to the assignment.
     pub assign_after: Duration,
     /// Seconds after which clients are told to poll again.
@@ -216,9 +179,11 @@ impl Service {
         Self {
             id_scope,
             individuals: BTreeMap::new(),
-            groups: Vec::new(),
+            groups: BTreeMap::new(),
             operations: BTreeMap::new(),
             rng,
+            restarts: 0,
+            changed: BTreeSet::new(),
             assign_after: Duration::from_secs(4),
             retry_after: 3,
         }
@@ -240,6 +205,7 @@ impl Service {
         if let Attestation::SymmetricKey { primary, secondary } = &enrolment.attestation {
             core::iter::once(primary).chain(secondary).try_for_each(|key| check_key(key))?;
         }
+        self.changed.insert(format!("enrolment/{id}"));
         self.individuals.insert(id.clone(), enrolment);
         Ok(())
     }
@@ -247,10 +213,46 @@ impl Service {
     /// Adds an enrolment group.
     ///
     /// # Errors
-    /// [`EnrolError::KeyLength`].
+    /// [`EnrolError::KeyLength`], [`EnrolError::GroupExists`].
     pub fn enroll_group(&mut self, group: GroupEnrolment) -> Result<(), EnrolError> {
         check_key(&group.key)?;
-        self.groups.push(group);
+        if self.groups.contains_key(&group.name) {
+            return Err(EnrolError::GroupExists(group.name));
+        }
+        self.changed.insert(format!("group/{}", group.name));
+        self.groups.insert(group.name.clone(), group);
+        Ok(())
+    }
+
+    /// Durable entries that have changed since the last call, each once: `enrolment/REGISTRATION`, `group/NAME`.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let entry = |key: String| match key.split_once('/') {
+            Some(("enrolment", id)) => Change::new(key.clone(), self.individuals.get(id)),
+            Some(("group", name)) => Change::new(key.clone(), self.groups.get(name)),
+            _ => Change::new(key, Some(&self.restarts)),
+        };
+        core::mem::take(&mut self.changed).into_iter().map(entry).collect()
+    }
+
+    /// Takes back an entry.
+    ///
+    /// # Errors
+    /// Names the entry that cannot be read.
+    pub fn restore(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+        match key.split_once('/') {
+            Some(("enrolment", id)) => {
+                self.individuals.insert(id.to_owned(), durable::read(key, value)?);
+            }
+            Some(("group", name)) => {
+                self.groups.insert(name.to_owned(), durable::read(key, value)?);
+            }
+            _ => {
+                let restarts: u32 = durable::read(key, value)?;
+                self.restarts = restarts + 1;
+                self.rng = self.rng.fork(&format!("restart {}", self.restarts));
+                self.changed.insert(RESTARTS.to_owned());
+            }
+        }
         Ok(())
     }
 
@@ -311,8 +313,12 @@ impl Service {
         let id = &client.registration;
         let check = |attestation: &Attestation| {
             let resource = format!("{}/registrations/{id}", self.id_scope);
-            let now = context.utc.seconds(context.now);
-            attestation.check(&resource, client.password.as_deref(), client.thumbprint.as_ref(), now).map(|_| ())
+            let presented = Presented {
+                password: client.password.as_deref(),
+                certificates: &client.certificates,
+                now: context.utc.seconds(context.now),
+            };
+            attestation.check(&resource, presented).map(|_| ())
         };
         if let Some(individual) = self.individuals.get(id) {
             check(&individual.attestation)?;
@@ -324,7 +330,7 @@ impl Service {
             });
         }
         let mut why = format!("the registration id `{id}` is not enrolled");
-        for group in &self.groups {
+        for group in self.groups.values() {
             let attestation = Attestation::symmetric(sas::derived_key(&group.key, id));
             match check(&attestation) {
                 Ok(()) => {
@@ -365,6 +371,7 @@ impl Service {
             });
             return Ok(Outcome::Final(json!({"operationId": "", "status": "disabled", "registrationState": state})));
         }
+        self.changed.insert(RESTARTS.to_owned());
         let id = format!("5.{:016x}.{}", self.rng.next_u64(), guid(&mut self.rng));
         let operation = Operation {
             registration: client.registration.clone(),

@@ -15,6 +15,7 @@
 //! | [`files`] | the HTTP/1.1 server from which devices download |
 
 mod cloud;
+mod credentials;
 pub mod dps;
 mod durable;
 mod event;
@@ -28,12 +29,14 @@ pub mod update;
 mod utc;
 
 pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
-pub use dps::{Attestation, EnrolError, Enrolment, GroupEnrolment};
+pub use credentials::{Attestation, Thumbprint};
+pub use dps::{EnrolError, Enrolment, GroupEnrolment};
 pub use durable::Change;
 pub use event::{CloseReason, CloudEvent, EventKind};
 pub use files::FileFault;
 pub use iot_hub::{Device, HubError, MethodCallId, Twin, TwinError};
 pub use keys::{Keys, RootKey};
+pub use tls::Peer;
 pub use update::{
     DeployError, DeployOptions, Deployment, DeploymentId, ImportError, ImportManifest, Judgement, State, UpdateId,
 };

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use hub::{Attestation, CloseReason, Endpoint, Enrolment, EventKind, HubError};
+use hub::{Attestation, CloseReason, Endpoint, Enrolment, EventKind, HubError, Thumbprint};
 use mqttrs2::{Packet, QoS};
 use proptest::prelude::*;
 use serde_json::json;
@@ -122,9 +122,10 @@ fn a_certificate_takes_the_place_of_a_password() {
     let key = include_bytes!("../../../fixtures/keys/tls/device.key.pem");
     let mut net = hub();
     let (_, der) = pem(certificate);
-    let thumbprint = std::array::from_fn(|i| ring::digest::digest(&ring::digest::SHA256, &der).as_ref()[i]);
-    net.cloud.register_device("x509-device", Attestation::X509 { thumbprint }).expect("a new device");
-    net.cloud.register_device("another", Attestation::X509 { thumbprint: [0; 32] }).expect("a new device");
+    let thumbprint = Attestation::thumbprint(Thumbprint::sha256(&der));
+    net.cloud.register_device("x509-device", thumbprint).expect("a new device");
+    let other = Attestation::thumbprint(Thumbprint::Sha1([0; 20]));
+    net.cloud.register_device("another", other).expect("a new device");
     for (id, code) in [("x509-device", 0), ("another", 5), ("e54", 5)] {
         let mut mqtt = Mqtt::new(net.tls_with(HUB, Some((certificate, key))));
         let user = format!("{HUB}/{id}/?api-version=2021-04-12");

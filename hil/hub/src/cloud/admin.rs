@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use sim_base::Instant;
 
 use super::{Cloud, ConnId};
-use crate::dps::{Attestation, EnrolError, Enrolment, GroupEnrolment};
+use crate::credentials::Attestation;
+use crate::dps::{EnrolError, Enrolment, GroupEnrolment};
 use crate::iot_hub::{Device, Effects, HubError, MethodCallId, Twin};
 
 impl Cloud {

@@ -8,7 +8,7 @@ use crate::event::{CloseReason, EventKind};
 use crate::files;
 use crate::iot_hub::{Effects, Outgoing};
 use crate::mqtt::{self, Connect, Input, Session, Tag, Will};
-use crate::tls::Stream;
+use crate::tls::{Peer, Stream};
 
 /// Who is at the other end of an MQTT connection.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ enum Layer {
 #[derive(Debug)]
 pub(super) struct Connection {
     tls: Option<Box<Stream>>,
-    sni: Option<String>,
-    thumbprint: Option<[u8; 32]>,
+    /// What TLS proved, here or at the edge.
+    peer: Peer,
     layer: Layer,
     /// TLS failed, or the peer is gone: nothing can be sent any more but what TLS still has queued.
     broken: Option<CloseReason>,
@@ -46,17 +46,17 @@ pub(super) struct End {
 }
 
 impl Connection {
-    pub(super) fn mqtt(now: Instant, tls: Option<Stream>) -> Self {
+    pub(super) fn mqtt(now: Instant, tls: Option<Stream>, peer: Peer) -> Self {
         let session = Box::new(Session::new(now));
-        Self::new(tls, Layer::Mqtt { session, client: Client::Nobody })
+        Self::new(tls, peer, Layer::Mqtt { session, client: Client::Nobody })
     }
 
     pub(super) fn http(now: Instant) -> Self {
-        Self::new(None, Layer::Http(files::Connection::new(now)))
+        Self::new(None, Peer::default(), Layer::Http(files::Connection::new(now)))
     }
 
-    fn new(tls: Option<Stream>, layer: Layer) -> Self {
-        Self { tls: tls.map(Box::new), sni: None, thumbprint: None, layer, broken: None, end_noted: false }
+    fn new(tls: Option<Stream>, peer: Peer, layer: Layer) -> Self {
+        Self { tls: tls.map(Box::new), peer, layer, broken: None, end_noted: false }
     }
 
     /// Takes off the TLS layer, if there is one.
@@ -68,13 +68,12 @@ impl Connection {
         match stream.receive(bytes) {
             Ok(received) => {
                 if let Some(established) = received.established {
-                    self.sni.clone_from(&established.sni);
-                    self.thumbprint = established.client_thumbprint;
+                    self.peer = established.peer;
                     events.push(EventKind::TlsEstablished {
-                        sni: established.sni,
+                        sni: self.peer.sni.clone(),
                         version: established.version,
                         suite: established.suite,
-                        client_certificate: established.client_thumbprint.is_some(),
+                        client_certificate: !self.peer.certificates.is_empty(),
                     });
                 }
                 if received.end && received.plaintext.is_empty() {
@@ -374,19 +373,16 @@ impl Cloud {
             let why = format!("protocol level {} is not MQTT 3.1.1", connect.level);
             return Err((mqtt::REFUSED_PROTOCOL, why));
         }
-        let thumbprint = connection.thumbprint;
+        let peer = &connection.peer;
         let username = connect.username.as_deref().unwrap_or_default();
-        let dps = match connection.sni.as_deref() {
+        let dps = match peer.sni.as_deref() {
             Some(sni) if sni.eq_ignore_ascii_case(&self.config.dps_host) => true,
             Some(sni) if sni.eq_ignore_ascii_case(&self.config.hub_host) => false,
-            Some(sni) => {
-                let why = format!("the TLS server name `{sni}` is neither the hub's nor the provisioning service's");
-                return Err((mqtt::REFUSED_NOT_AUTHORISED, why));
-            }
-            None => username.split('/').nth(1) == Some("registrations"),
+            // `localhost`, an address or a gateway's name says nothing about the service; the user name does.
+            _ => username.split('/').nth(1) == Some("registrations"),
         };
         if !dps {
-            return match self.hub.connect(now, conn, connect, thumbprint.as_ref(), effects) {
+            return match self.hub.connect(now, conn, connect, &peer.certificates, effects) {
                 Ok(accepted) => Ok((Client::Device(accepted.device), accepted.session_present)),
                 Err(refused) => Err((refused.code, refused.why)),
             };
@@ -395,7 +391,7 @@ impl Cloud {
         let password = password
             .map_err(|_| (mqtt::REFUSED_CREDENTIALS, "the password is not UTF-8".to_owned()))?
             .map(str::to_owned);
-        let client = dps::Client::from_username(username, password, thumbprint).ok_or_else(|| {
+        let client = dps::Client::from_username(username, password, peer.certificates.clone()).ok_or_else(|| {
             let wanted = "idScope/registrations/registrationId/api-version=…";
             (mqtt::REFUSED_CREDENTIALS, format!("the user name `{username}` is not of the form `{wanted}`"))
         })?;

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sim_base::{Instant, Rng};
 
 use crate::dps;
+use crate::durable::Change;
 use crate::event::{CloseReason, CloudEvent, EventKind};
 use crate::files;
 use crate::iot_hub::{Effects, Hub};
 use crate::keys::Keys;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Peer};
 use crate::update::jws::Signer;
 use crate::update::{Deployment, DeploymentId, Update, UpdateId};
 use crate::utc::Utc;
@@ -83,7 +84,8 @@ pub struct ConnId(u64);
 pub enum Endpoint {
     /// Port 8883 of the hub or of the provisioning service; host name and user name tell which.
     MqttTls,
-    /// MQTT without TLS: not in Azure; for edges that end TLS themselves.
+    /// MQTT without TLS: not in Azure, for clients that speak none. An edge that ends TLS itself uses
+    /// [`Cloud::open_mqtt`].
     MqttPlain,
     /// Port 80 of the file server.
     Http,
@@ -159,21 +161,33 @@ impl Cloud {
 
     /// A connection was opened.
     pub fn open(&mut self, now: Instant, endpoint: Endpoint) -> ConnId {
-        let id = ConnId(self.next_conn);
-        self.next_conn += 1;
         let connection = match endpoint {
             Endpoint::Http => Connection::http(now),
-            Endpoint::MqttPlain => Connection::mqtt(now, None),
+            Endpoint::MqttPlain => Connection::mqtt(now, None, Peer::default()),
             Endpoint::MqttTls => match self.acceptor.accept(self.utc.seconds(now)) {
-                Ok(stream) => Connection::mqtt(now, Some(stream)),
+                Ok(stream) => Connection::mqtt(now, Some(stream), Peer::default()),
                 // The configuration was accepted at the start; this is out of reach, and closing is safe.
                 Err(error) => {
-                    let mut connection = Connection::mqtt(now, None);
+                    let mut connection = Connection::mqtt(now, None, Peer::default());
                     connection.end(CloseReason::Tls(error.to_string()));
                     connection
                 }
             },
         };
+        self.add(connection)
+    }
+
+    /// An MQTT connection was opened at an edge that ends TLS itself; bytes are plaintext in both directions.
+    ///
+    /// The edge vouches for `peer`: it has asked for a client certificate and checked that the client holds the key of
+    /// the first one. Whether a certificate is trusted is judged here, once the client has said who it is.
+    pub fn open_mqtt(&mut self, now: Instant, peer: Peer) -> ConnId {
+        self.add(Connection::mqtt(now, None, peer))
+    }
+
+    fn add(&mut self, connection: Connection) -> ConnId {
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
         self.connections.insert(id, connection);
         self.touched.insert(id);
         id
@@ -259,6 +273,34 @@ impl Cloud {
         core::mem::take(&mut self.events)
     }
 
+    /// Durable entries that have changed since the last call, each once.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = self.hub.take_changes();
+        changes.extend(self.dps.take_changes());
+        changes
+    }
+
+    /// Takes back what [`take_changes`](Self::take_changes) gave, in any order; deletions are skipped.
+    ///
+    /// For a cloud that has not been used yet, made with the same epoch: instants are stored as they are.
+    ///
+    /// # Errors
+    /// Names the entry that cannot be read; those before it have been restored.
+    pub fn restore(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<(), String> {
+        let (devices, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.key.starts_with("device/"));
+        // What belongs to a device comes after it.
+        for Change { key, value } in devices.into_iter().chain(others) {
+            let Some(value) = value else { continue };
+            match key.split_once('/').map(|(kind, _)| kind) {
+                Some("device" | "twin" | "message" | "hub") => self.hub.restore(&key, &value)?,
+                Some("enrolment" | "group" | "dps") => self.dps.restore(&key, &value)?,
+                _ => return Err(format!("no service knows the stored entry `{key}`; it is of another version")),
+            }
+        }
+        Ok(())
+    }
+
     fn record(&mut self, now: Instant, conn: Option<ConnId>, kinds: Vec<EventKind>) {
         self.events.extend(kinds.into_iter().map(|kind| CloudEvent { at: now, conn, kind }));
     }
@@ -292,7 +334,7 @@ impl Cloud {
         };
         let mut effects = Effects::default();
         if let Client::Device(id) = &end.client {
-            self.hub.disconnected(conn, id, end.will, &mut effects);
+            self.hub.disconnected(now, conn, id, end.will, &mut effects);
         }
         effects.events.push(EventKind::Disconnected { device, why: end.why });
         self.apply(now, Some(conn), effects);

@@ -2,28 +2,46 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use sim_base::Instant;
 
 use super::{MethodCallId, Twin};
 use crate::cloud::ConnId;
-use crate::dps::Attestation;
+use crate::credentials::Attestation;
+use crate::durable;
 
 /// A device of the hub.
 #[derive(Clone, Debug)]
 pub struct Device {
     pub(super) id: String,
-    pub(super) attestation: Attestation,
-    pub(super) enabled: bool,
+    pub(super) record: Record,
     pub(super) twin: Twin,
-    pub(super) link: Option<Link>,
-    /// Filters with granted QoS; they outlive a connection without clean session.
-    pub(super) subscriptions: BTreeMap<String, u8>,
-    pub(super) has_session: bool,
-    pub(super) model_id: Option<String>,
     pub(super) queue: VecDeque<CloudToDevice>,
+    pub(super) link: Option<Link>,
     pub(super) calls: BTreeMap<u64, PendingCall>,
-    pub(super) last_read: Option<u64>,
     pub(super) refuse_twin: Option<RefuseTwin>,
+}
+
+/// What outlives a restart, beside the twin and the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record {
+    pub attestation: Attestation,
+    pub enabled: bool,
+    pub status_reason: Option<String>,
+    #[serde(with = "durable::instant")]
+    pub status_updated: Instant,
+    #[serde(with = "durable::maybe_instant")]
+    pub connection_updated: Option<Instant>,
+    #[serde(with = "durable::maybe_instant")]
+    pub last_activity: Option<Instant>,
+    pub model_id: Option<String>,
+    /// Whether the latest connection asked for a session that outlives it.
+    pub has_session: bool,
+    /// Filters with granted QoS. Those of a connection with clean session end with it.
+    pub subscriptions: BTreeMap<String, u8>,
+    /// Latest version of the desired properties that was sent.
+    pub last_desired_sent: Option<u64>,
 }
 
 /// An established connection.
@@ -34,11 +52,14 @@ pub(super) struct Link {
     pub clean: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct CloudToDevice {
     pub number: u64,
     pub bag: String,
+    #[serde(with = "durable::bytes")]
     pub body: Vec<u8>,
+    #[serde(skip)]
     pub in_flight: bool,
 }
 
@@ -58,16 +79,22 @@ impl Device {
     pub(super) fn new(id: &str, attestation: Attestation) -> Self {
         Self {
             id: id.to_owned(),
-            attestation,
-            enabled: true,
+            record: Record {
+                attestation,
+                enabled: true,
+                status_reason: None,
+                status_updated: Instant::ZERO,
+                connection_updated: None,
+                last_activity: None,
+                model_id: None,
+                has_session: false,
+                subscriptions: BTreeMap::new(),
+                last_desired_sent: None,
+            },
             twin: Twin::default(),
-            link: None,
-            subscriptions: BTreeMap::new(),
-            has_session: false,
-            model_id: None,
             queue: VecDeque::new(),
+            link: None,
             calls: BTreeMap::new(),
-            last_read: None,
             refuse_twin: None,
         }
     }
@@ -79,7 +106,7 @@ impl Device {
 
     /// Whether the device may connect.
     pub fn is_enabled(&self) -> bool {
-        self.enabled
+        self.record.enabled
     }
 
     /// Whether it is connected now.
@@ -89,7 +116,7 @@ impl Device {
 
     /// Model id of the latest CONNECT.
     pub fn model_id(&self) -> Option<&str> {
-        self.model_id.as_deref()
+        self.record.model_id.as_deref()
     }
 
     /// The twin.
@@ -99,12 +126,22 @@ impl Device {
 
     /// Latest version of the desired properties that was sent to the device, by reply or by patch.
     pub fn last_desired_sent(&self) -> Option<u64> {
-        self.last_read
+        self.record.last_desired_sent
     }
 
     /// Filters that are subscribed to, with the granted QoS.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, u8)> {
-        self.subscriptions.iter().map(|(filter, qos)| (filter.as_str(), *qos))
+        self.record.subscriptions.iter().map(|(filter, qos)| (filter.as_str(), *qos))
+    }
+
+    /// When it last connected or lost its connection.
+    pub fn connection_updated(&self) -> Option<Instant> {
+        self.record.connection_updated
+    }
+
+    /// When it last connected or sent anything.
+    pub fn last_activity(&self) -> Option<Instant> {
+        self.record.last_activity
     }
 
     /// Cloud-to-device messages that are not completed.

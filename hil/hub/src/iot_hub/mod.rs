@@ -4,23 +4,26 @@
 //! broker. What it wants done comes out as [`Effects`].
 
 mod device;
+mod store;
 mod topics;
 mod twin;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use sim_base::{Instant, Rng};
 
 pub use device::Device;
 use device::{CloudToDevice, Link, PendingCall, RefuseTwin};
+use store::Entry;
 pub(crate) use topics::query;
 pub use topics::{DESIRED_PATCHES, METHODS, Request, TWIN_RESPONSES, Username, devicebound};
 pub use twin::{MAX_STRING, Twin, TwinError, notification, size};
 
 use crate::cloud::ConnId;
-use crate::dps::{Attestation, guid};
+use crate::credentials::{Attestation, Presented};
+use crate::dps::guid;
 use crate::event::{CloseReason, EventKind};
 use crate::mqtt::{self, Tag};
 use crate::utc::Utc;
@@ -126,12 +129,25 @@ pub struct Hub {
     rng: Rng,
     next_call: u64,
     next_message: u64,
+    /// How often this hub was restored; each life draws other random numbers.
+    restarts: u32,
+    /// Keys of durable entries that have changed.
+    changed: BTreeSet<String>,
 }
 
 impl Hub {
     /// A hub without devices.
     pub fn new(host: String, utc: Utc, rng: Rng) -> Self {
-        Self { host, utc, devices: BTreeMap::new(), rng, next_call: 1, next_message: 1 }
+        Self {
+            host,
+            utc,
+            devices: BTreeMap::new(),
+            rng,
+            next_call: 1,
+            next_message: 1,
+            restarts: 0,
+            changed: BTreeSet::new(),
+        }
     }
 
     /// Host name.
@@ -142,9 +158,11 @@ impl Hub {
     /// Adds a device, or replaces the credentials of an existing one.
     pub fn register(&mut self, id: &str, attestation: Attestation, tags: Map<String, Value>) {
         let device = self.devices.entry(id.to_owned()).or_insert_with(|| Device::new(id, attestation.clone()));
-        device.attestation = attestation;
+        device.record.attestation = attestation;
         // Tags that are too large for a twin are a mistake in a scenario; the device works without them.
         let _ = device.twin.patch_tags(&tags);
+        self.changed(Entry::Device, id);
+        self.changed(Entry::Twin, id);
     }
 
     /// A device.
@@ -170,7 +188,7 @@ impl Hub {
         now: Instant,
         conn: ConnId,
         connect: &mqtt::Connect,
-        thumbprint: Option<&[u8; 32]>,
+        certificates: &[Vec<u8>],
         effects: &mut Effects,
     ) -> Result<Accepted, Refused> {
         let refused = |code, why: String| Refused { code, why };
@@ -189,7 +207,7 @@ impl Hub {
             .devices
             .get_mut(&username.device)
             .ok_or_else(|| unauthorised(format!("the device `{}` does not exist", username.device)))?;
-        if !device.enabled {
+        if !device.record.enabled {
             return Err(unauthorised(format!("the device `{}` is disabled", device.id)));
         }
         let password = match connect.password.as_deref() {
@@ -200,8 +218,8 @@ impl Hub {
             ),
         };
         let resource = format!("{}/devices/{}", self.host, device.id);
-        let expires =
-            device.attestation.check(&resource, password, thumbprint, self.utc.seconds(now)).map_err(unauthorised)?;
+        let presented = Presented { password, certificates, now: self.utc.seconds(now) };
+        let expires = device.record.attestation.check(&resource, presented).map_err(unauthorised)?;
         if let Some(will) = &connect.will {
             let telemetry = Request::of(&will.topic, &device.id) == Some(Request::Telemetry);
             if !telemetry || will.qos > 1 {
@@ -212,11 +230,11 @@ impl Hub {
         if let Some(old) = device.link.take() {
             effects.closes.push((old.conn, CloseReason::Evicted));
         }
-        let session_present = !connect.clean_session && device.has_session;
+        let session_present = !connect.clean_session && device.record.has_session;
         if connect.clean_session {
-            device.subscriptions.clear();
+            device.record.subscriptions.clear();
         }
-        device.has_session = !connect.clean_session;
+        device.record.has_session = !connect.clean_session;
         for message in &mut device.queue {
             message.in_flight = false;
         }
@@ -225,7 +243,9 @@ impl Hub {
             expires: expires.map_or(Instant::NEVER, |unix| self.utc.instant(unix)),
             clean: connect.clean_session,
         });
-        device.model_id.clone_from(&username.model_id);
+        device.record.model_id.clone_from(&username.model_id);
+        device.record.connection_updated = Some(now);
+        device.record.last_activity = Some(now);
         effects.events.push(EventKind::Connected {
             device: device.id.clone(),
             model_id: username.model_id,
@@ -233,6 +253,7 @@ impl Hub {
             client_type: username.client_type,
         });
         let id = device.id.clone();
+        self.changed(Entry::Device, &id);
         self.flush(&id, effects);
         Ok(Accepted { device: id, session_present })
     }
@@ -251,13 +272,14 @@ impl Hub {
                 return Err(format!("the hub does not know the filter `{filter}`"));
             }
             let qos = (*qos).min(1);
-            device.subscriptions.insert(filter.clone(), qos);
-            if device.subscriptions.len() > MAX_SUBSCRIPTIONS {
+            device.record.subscriptions.insert(filter.clone(), qos);
+            if device.record.subscriptions.len() > MAX_SUBSCRIPTIONS {
                 return Err("a device has at most 5 subscriptions".into());
             }
             granted.push(qos);
             effects.events.push(EventKind::Subscribed { device: id.to_owned(), filter: filter.clone(), qos });
         }
+        self.changed(Entry::Device, id);
         self.flush(id, effects);
         Ok(granted)
     }
@@ -265,7 +287,8 @@ impl Hub {
     /// Ends subscriptions.
     pub fn unsubscribe(&mut self, id: &str, filters: &[String]) {
         if let Some(device) = self.devices.get_mut(id) {
-            device.subscriptions.retain(|filter, _| !filters.contains(filter));
+            device.record.subscriptions.retain(|filter, _| !filters.contains(filter));
+            self.changed(Entry::Device, id);
         }
     }
 
@@ -295,11 +318,12 @@ impl Hub {
                 }
                 let body = device.twin.document().to_string().into_bytes();
                 if device.send(TWIN_RESPONSES, format!("$iothub/twin/res/200/?$rid={rid}"), body, Tag::Plain, effects) {
-                    device.last_read = Some(device.twin.desired_version());
+                    device.record.last_desired_sent = Some(device.twin.desired_version());
                     effects.events.push(EventKind::TwinRead {
                         device: id.to_owned(),
                         desired_version: device.twin.desired_version(),
                     });
+                    self.changed(Entry::Device, id);
                 }
             }
             Request::TwinPatch { rid } => {
@@ -316,6 +340,7 @@ impl Hub {
                             patch: Value::Object(patch),
                             version,
                         });
+                        self.changed(Entry::Twin, id);
                     }
                     Err(error) => device.refuse(rid, error.status(), &error.to_string(), effects),
                 }
@@ -339,11 +364,19 @@ impl Hub {
     pub fn acknowledged(&mut self, id: &str, tag: Tag) {
         if let (Tag::CloudToDevice(number), Some(device)) = (tag, self.devices.get_mut(id)) {
             device.queue.retain(|message| message.number != number);
+            self.message_changed(id, number);
         }
     }
 
     /// Notes the end of a connection; `will` is published for the device.
-    pub fn disconnected(&mut self, conn: ConnId, id: &str, will: Option<mqtt::Will>, effects: &mut Effects) {
+    pub fn disconnected(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        id: &str,
+        will: Option<mqtt::Will>,
+        effects: &mut Effects,
+    ) {
         if let Some(will) = will {
             effects.events.push(EventKind::Telemetry {
                 device: id.to_owned(),
@@ -354,9 +387,12 @@ impl Hub {
         }
         if let Some(device) = self.devices.get_mut(id)
             && let Some(link) = device.link.take_if(|link| link.conn == conn)
-            && link.clean
         {
-            device.subscriptions.clear();
+            if link.clean {
+                device.record.subscriptions.clear();
+            }
+            device.record.connection_updated = Some(now);
+            self.changed(Entry::Device, id);
         }
     }
 
@@ -370,10 +406,13 @@ impl Hub {
             return Err(TwinError::NotAnObject(patch.to_string()).into());
         };
         let version = device.twin.patch_desired(patch)?;
+        self.changed(Entry::Twin, id);
+        let device = self.device_mut(id)?;
         let body = notification(patch, version).to_string().into_bytes();
         let topic = format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
         if device.send(DESIRED_PATCHES, topic, body, Tag::Plain, effects) {
-            device.last_read = Some(version);
+            device.record.last_desired_sent = Some(version);
+            self.changed(Entry::Device, id);
             effects.events.push(EventKind::DesiredSent { device: id.to_owned(), version });
         }
         Ok(version)
@@ -384,7 +423,9 @@ impl Hub {
     /// # Errors
     /// [`HubError::NoDevice`], [`HubError::Twin`].
     pub fn set_tags(&mut self, id: &str, patch: &Map<String, Value>) -> Result<(), HubError> {
-        Ok(self.device_mut(id)?.twin.patch_tags(patch)?)
+        self.device_mut(id)?.twin.patch_tags(patch)?;
+        self.changed(Entry::Twin, id);
+        Ok(())
     }
 
     /// Allows or forbids a device to connect; a forbidden one loses its connection.
@@ -392,7 +433,8 @@ impl Hub {
     /// # Errors
     /// [`HubError::NoDevice`].
     pub fn set_enabled(&mut self, id: &str, enabled: bool, effects: &mut Effects) -> Result<(), HubError> {
-        self.device_mut(id)?.enabled = enabled;
+        self.device_mut(id)?.record.enabled = enabled;
+        self.changed(Entry::Device, id);
         if enabled { Ok(()) } else { self.disconnect(id, effects) }
     }
 
@@ -449,6 +491,7 @@ impl Hub {
         let call = MethodCallId(number);
         device.calls.insert(number, PendingCall { call, deadline: now + timeout });
         self.next_call += 1;
+        self.counted();
         Ok(call)
     }
 
@@ -480,6 +523,8 @@ impl Hub {
         }
         device.queue.push_back(CloudToDevice { number, bag, body, in_flight: false });
         self.next_message += 1;
+        self.counted();
+        self.message_changed(id, number);
         self.flush(id, effects);
         Ok(())
     }
@@ -488,6 +533,7 @@ impl Hub {
     fn flush(&mut self, id: &str, effects: &mut Effects) {
         let Some(device) = self.devices.get_mut(id) else { return };
         let filter = devicebound(id);
+        let mut complete = Vec::new();
         let mut queue = core::mem::take(&mut device.queue);
         queue.retain_mut(|message| {
             if message.in_flight {
@@ -497,9 +543,16 @@ impl Hub {
             message.in_flight =
                 device.send(&filter, topic, message.body.clone(), Tag::CloudToDevice(message.number), effects);
             // At QoS 0 a message is complete when it is sent.
-            !message.in_flight || device.subscriptions.get(&filter) == Some(&1)
+            let keep = !message.in_flight || device.record.subscriptions.get(&filter) == Some(&1);
+            if !keep {
+                complete.push(message.number);
+            }
+            keep
         });
         device.queue = queue;
+        for number in complete {
+            self.message_changed(id, number);
+        }
     }
 
     /// Closes connections with expired tokens and gives up on unanswered methods.
@@ -536,7 +589,7 @@ impl Hub {
 impl Device {
     /// Sends to the device if it is connected and subscribed to `filter`.
     fn send(&self, filter: &str, topic: String, body: Vec<u8>, tag: Tag, effects: &mut Effects) -> bool {
-        let (Some(link), Some(qos)) = (&self.link, self.subscriptions.get(filter)) else { return false };
+        let (Some(link), Some(qos)) = (&self.link, self.record.subscriptions.get(filter)) else { return false };
         effects.sends.push((link.conn, Outgoing { topic, body, qos: *qos, tag }));
         true
     }

@@ -1,5 +1,6 @@
 //! Device twins: merge patches, versions and limits.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Largest size of desired and of reported properties, bytes after [`size`].
@@ -57,14 +58,14 @@ impl TwinError {
 }
 
 /// The twin of a device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
     desired: Section,
     reported: Section,
     tags: Map<String, Value>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Section {
     properties: Map<String, Value>,
     version: u64,

@@ -97,17 +97,25 @@ impl Acceptor {
     }
 }
 
+/// Who is at the other end of a TLS connection, by what the handshake proved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Host name that the client asked for.
+    pub sni: Option<String>,
+    /// Certificates that the client presented, leaf first, DER; empty if none. The client has proved that it holds the
+    /// key of the leaf, and nothing more.
+    pub certificates: Vec<Vec<u8>>,
+}
+
 /// A completed handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Established {
-    /// Host name that the client asked for.
-    pub sni: Option<String>,
+    /// The client.
+    pub peer: Peer,
     /// Protocol version.
     pub version: String,
     /// Cipher suite.
     pub suite: String,
-    /// SHA-256 of the client's certificate.
-    pub client_thumbprint: Option<[u8; 32]>,
 }
 
 /// What bytes from the network led to.
@@ -164,15 +172,19 @@ impl Stream {
     fn describe(&self) -> Established {
         let connection = &self.connection;
         Established {
-            sni: connection.server_name().map(str::to_owned),
+            peer: Peer {
+                sni: connection.server_name().map(str::to_owned),
+                certificates: connection
+                    .peer_certificates()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|certificate| certificate.to_vec())
+                    .collect(),
+            },
             version: connection.protocol_version().map_or_else(String::new, |version| format!("{version:?}")),
             suite: connection
                 .negotiated_cipher_suite()
                 .map_or_else(String::new, |suite| format!("{:?}", suite.suite())),
-            client_thumbprint: connection.peer_certificates().and_then(<[_]>::first).map(|certificate| {
-                let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-                core::array::from_fn(|i| digest.as_ref()[i])
-            }),
         }
     }
 

@@ -2,12 +2,13 @@
 
 #![allow(dead_code)] // Each test program uses another part of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub::{Cloud, CloudConfig, CloudEvent, ConnId, Endpoint, EventKind};
+use hub::Change;
+use hub::{Cloud, CloudConfig, CloudEvent, ConnId, Endpoint, EventKind, Peer};
 use mqttrs2::{Connect, LastWill, Packet, Pid, Protocol, Publish, QoS, QosPid, Subscribe, SubscribeTopic};
 use ring::hmac;
 use rustls::pki_types::pem::PemObject;
@@ -56,6 +57,20 @@ impl Net {
         Self { cloud, now: Instant::ZERO, sent: Vec::new(), events: Vec::new(), rng }
     }
 
+    /// Everything durable of this cloud, in another one of the same epoch.
+    pub fn restarted(mut self, stored: &mut BTreeMap<String, Vec<u8>>) -> Self {
+        for change in self.cloud.take_changes() {
+            match change.value {
+                Some(value) => stored.insert(change.key, value),
+                None => stored.remove(&change.key),
+            };
+        }
+        let mut cloud = Cloud::new(self.cloud.config().clone()).expect("the keys work");
+        let changes = stored.iter().map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) });
+        cloud.restore(changes).expect("what was stored can be read");
+        Self { cloud, now: self.now, sent: self.sent, events: self.events, rng: self.rng }
+    }
+
     pub fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.cloud.poll(self.now);
@@ -69,6 +84,13 @@ impl Net {
 
     pub fn plain(&mut self) -> Wire {
         let conn = self.cloud.open(self.now, Endpoint::MqttPlain);
+        Wire { conn, tls: None, plaintext: Vec::new(), closed: false }
+    }
+
+    /// A connection of an edge that has ended TLS itself.
+    pub fn edge(&mut self, sni: Option<&str>, certificates: &[&[u8]]) -> Wire {
+        let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
+        let conn = self.cloud.open_mqtt(self.now, Peer { sni: sni.map(str::to_owned), certificates });
         Wire { conn, tls: None, plaintext: Vec::new(), closed: false }
     }
 

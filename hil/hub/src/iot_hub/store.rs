@@ -1,0 +1,128 @@
+//! The hub's durable entries.
+//!
+//! | key | what |
+//! |---|---|
+//! | `device/ID` | credentials, status, and the persistent session |
+//! | `twin/ID` | the twin |
+//! | `message/ID/NUMBER` | a cloud-to-device message that is not complete |
+//! | `hub/counters` | what must not be given out twice |
+
+use serde::{Deserialize, Serialize};
+
+use super::device::{CloudToDevice, Device, Record};
+use super::{Hub, Twin};
+use crate::durable::{self, Change};
+
+/// Kinds of entries that are kept for each device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Device,
+    Twin,
+}
+
+const COUNTERS: &str = "hub/counters";
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Counters {
+    next_call: u64,
+    next_message: u64,
+    restarts: u32,
+}
+
+impl Hub {
+    /// Notes that an entry of a device has changed.
+    pub(super) fn changed(&mut self, entry: Entry, id: &str) {
+        let kind = match entry {
+            Entry::Device => "device",
+            Entry::Twin => "twin",
+        };
+        self.changed.insert(format!("{kind}/{id}"));
+    }
+
+    /// Notes that a message was queued or is gone.
+    pub(super) fn message_changed(&mut self, id: &str, number: u64) {
+        self.changed.insert(format!("message/{id}/{number}"));
+    }
+
+    /// Notes that a number or something random was given out.
+    pub(super) fn counted(&mut self) {
+        self.changed.insert(COUNTERS.to_owned());
+    }
+
+    /// Durable entries that have changed since the last call, each once.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        core::mem::take(&mut self.changed).into_iter().map(|key| self.entry(key)).collect()
+    }
+
+    fn entry(&self, key: String) -> Change {
+        let Some((kind, name)) = key.split_once('/') else { return Change { key, value: None } };
+        match kind {
+            "device" => {
+                let record = self.devices.get(name).map(|device| device.record.clone());
+                Change::new(key, record.map(Record::stored).as_ref())
+            }
+            "twin" => {
+                let twin = self.devices.get(name).map(|device| &device.twin);
+                Change::new(key, twin)
+            }
+            "message" => {
+                let message = name.rsplit_once('/').and_then(|(id, number)| {
+                    let number: u64 = number.parse().ok()?;
+                    self.devices.get(id)?.queue.iter().find(|message| message.number == number)
+                });
+                Change::new(key, message)
+            }
+            _ => {
+                let counters =
+                    Counters { next_call: self.next_call, next_message: self.next_message, restarts: self.restarts };
+                Change::new(key, Some(&counters))
+            }
+        }
+    }
+
+    /// Takes back an entry; a device has to come before its twin and its messages.
+    ///
+    /// # Errors
+    /// Names the entry that cannot be read or belongs to nothing.
+    pub fn restore(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+        let (kind, name) = key.split_once('/').unwrap_or((key, ""));
+        if kind == "hub" {
+            let counters: Counters = durable::read(key, value)?;
+            self.next_call = counters.next_call;
+            self.next_message = counters.next_message;
+            self.restarts = counters.restarts + 1;
+            self.rng = self.rng.fork(&format!("restart {}", self.restarts));
+            self.counted();
+            return Ok(());
+        }
+        if kind == "device" {
+            let record: Record = durable::read(key, value)?;
+            let device = Device { record, ..Device::new(name, crate::Attestation::symmetric([])) };
+            self.devices.insert(name.to_owned(), device);
+            return Ok(());
+        }
+        let id = if kind == "message" { name.rsplit_once('/').map_or(name, |(id, _)| id) } else { name };
+        let Some(device) = self.devices.get_mut(id) else {
+            return Err(format!("the stored entry `{key}` belongs to no device; restore `device/{id}` before it"));
+        };
+        if kind == "twin" {
+            device.twin = durable::read::<Twin>(key, value)?;
+            return Ok(());
+        }
+        let message: CloudToDevice = durable::read(key, value)?;
+        let at = device.queue.partition_point(|other| other.number < message.number);
+        device.queue.insert(at, message);
+        Ok(())
+    }
+}
+
+impl Record {
+    /// What is left of it without its connection.
+    fn stored(mut self) -> Self {
+        if !self.has_session {
+            self.subscriptions.clear();
+        }
+        self
+    }
+}
