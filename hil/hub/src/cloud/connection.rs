@@ -36,6 +36,8 @@ pub(super) struct Connection {
     /// TLS failed, or the peer is gone: nothing can be sent any more but what TLS still has queued.
     broken: Option<CloseReason>,
     end_noted: bool,
+    /// The deadline under which the cloud has it in its queue.
+    pub(super) scheduled: Instant,
 }
 
 /// The end of a connection.
@@ -56,7 +58,7 @@ impl Connection {
     }
 
     fn new(tls: Option<Stream>, peer: Peer, layer: Layer) -> Self {
-        Self { tls: tls.map(Box::new), peer, layer, broken: None, end_noted: false }
+        Self { tls: tls.map(Box::new), peer, layer, broken: None, end_noted: false, scheduled: Instant::NEVER }
     }
 
     /// Takes off the TLS layer, if there is one.
@@ -375,10 +377,11 @@ impl Cloud {
         }
         let peer = &connection.peer;
         let username = connect.username.as_deref().unwrap_or_default();
-        let dps = match peer.sni.as_deref() {
+        // `localhost`, an address or a gateway's name says nothing about the service; the user name does.
+        let same = self.config.dps_host.eq_ignore_ascii_case(&self.config.hub_host);
+        let dps = match peer.sni.as_deref().filter(|_| !same) {
             Some(sni) if sni.eq_ignore_ascii_case(&self.config.dps_host) => true,
             Some(sni) if sni.eq_ignore_ascii_case(&self.config.hub_host) => false,
-            // `localhost`, an address or a gateway's name says nothing about the service; the user name does.
             _ => username.split('/').nth(1) == Some("registrations"),
         };
         if !dps {

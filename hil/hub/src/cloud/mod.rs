@@ -113,6 +113,8 @@ pub struct Cloud {
     events: Vec<CloudEvent>,
     /// Connections whose output or end was not looked at since it changed.
     touched: BTreeSet<ConnId>,
+    /// When each connection next has something to do by itself, nearest first; each has one entry at most.
+    deadlines: BTreeSet<(Instant, ConnId)>,
 }
 
 impl core::fmt::Debug for Cloud {
@@ -144,6 +146,7 @@ impl Cloud {
             deployments: BTreeMap::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
             config,
             utc,
         })
@@ -190,7 +193,21 @@ impl Cloud {
         self.next_conn += 1;
         self.connections.insert(id, connection);
         self.touched.insert(id);
+        self.schedule(id);
         id
+    }
+
+    /// Keeps the queue of deadlines true for one connection.
+    fn schedule(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let at = connection.poll_at();
+        let before = core::mem::replace(&mut connection.scheduled, at);
+        if at != before {
+            self.deadlines.remove(&(before, id));
+            if at != Instant::NEVER {
+                self.deadlines.insert((at, id));
+            }
+        }
     }
 
     /// Bytes arrived on a connection; ignored on one that has ended.
@@ -230,15 +247,17 @@ impl Cloud {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.end(CloseReason::Peer);
             self.settle(now, conn);
-            self.connections.remove(&conn);
+            if let Some(connection) = self.connections.remove(&conn) {
+                self.deadlines.remove(&(connection.scheduled, conn));
+            }
             self.touched.remove(&conn);
         }
     }
 
     /// Does what is due: keep-alive, expired tokens, unanswered methods.
     pub fn poll(&mut self, now: Instant) {
-        let ids: Vec<ConnId> = self.connections.keys().copied().collect();
-        for conn in ids {
+        let due: Vec<ConnId> = self.deadlines.range(..=(now, ConnId(u64::MAX))).map(|(_, conn)| *conn).collect();
+        for conn in due {
             if let Some(connection) = self.connections.get_mut(&conn)
                 && connection.poll(now)
             {
@@ -257,8 +276,7 @@ impl Cloud {
         if self.touched.iter().any(ready) {
             return Instant::ZERO;
         }
-        let connections = self.connections.values().map(Connection::poll_at);
-        connections.min().unwrap_or(Instant::NEVER).min(self.hub.poll_at())
+        self.deadline()
     }
 
     /// Connections that have something to transmit or want to be closed.
@@ -266,6 +284,20 @@ impl Cloud {
         let connections = &self.connections;
         self.touched.retain(|conn| connections.get(conn).is_some_and(Connection::is_ready));
         self.touched.iter().copied().collect()
+    }
+
+    /// The connections of [`ready`](Self::ready), each told once until something changes for it again: for an owner that
+    /// remembers which it was told, and has thousands.
+    pub fn take_ready(&mut self) -> Vec<ConnId> {
+        let touched = core::mem::take(&mut self.touched);
+        touched.into_iter().filter(|conn| self.connections.get(conn).is_some_and(Connection::is_ready)).collect()
+    }
+
+    /// When the cloud next has something to do by itself: [`poll_at`](Self::poll_at) for an owner who uses
+    /// [`take_ready`](Self::take_ready).
+    pub fn deadline(&self) -> Instant {
+        let connections = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
+        connections.min(self.hub.poll_at())
     }
 
     /// What happened since the last call.
@@ -324,8 +356,12 @@ impl Cloud {
 
     /// After every change of a connection: notes output, and tells the services of an end, once.
     fn settle(&mut self, now: Instant, conn: ConnId) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        if !self.connections.contains_key(&conn) {
+            return;
+        }
         self.touched.insert(conn);
+        self.schedule(conn);
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Some(end) = connection.take_end() else { return };
         let device = match &end.client {
             Client::Nobody => None,

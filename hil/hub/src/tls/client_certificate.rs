@@ -10,13 +10,15 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+/// Asks for a certificate, takes any, and checks that the client holds its key.
 #[derive(Debug)]
-pub(super) struct AskOnly {
+pub struct AskOnly {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl AskOnly {
-    pub(super) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
+    /// Checks signatures with `algorithms`.
+    pub fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { algorithms }
     }
 }

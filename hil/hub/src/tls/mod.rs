@@ -8,6 +8,8 @@
 mod client_certificate;
 mod seeded;
 
+pub use client_certificate::AskOnly;
+
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
