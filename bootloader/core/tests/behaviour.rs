@@ -2,12 +2,14 @@
 
 mod common;
 
-use bootloader_core::{Decision, Event, NothingToStart, TRIAL_STARTS};
-use common::{BOARD, Device, image, key, payload, started};
-use update_image::boot_record::{Outcome, Phase, RollbackCause, Status};
+use bootloader_core::{Config, Decision, Event, NothingToStart, Scratch, TRIAL_STARTS, boot};
+use common::{BOARD, Device, Events, image, key, payload, started};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use update_image::boot_record::{BootRecord, Outcome, Phase, RollbackCause, Status};
 use update_image::layout::{IMAGE_BIN, IMAGE_HEADER_SIZE, PREVIOUS_BIN, REFUSED_BIN, SLOT};
 use update_image::sign::{SecretKey, sign};
-use update_image::{Refusal, Version};
+use update_image::sim::{SimError, SimNor};
+use update_image::{Refusal, SoftwareDigest, Version};
 
 const LEN: usize = 9_000;
 
@@ -156,6 +158,92 @@ fn what_may_not_run_is_refused_once_and_moved_aside() {
 }
 
 #[test]
+fn a_refused_file_is_not_looked_at_again_once_its_refusal_is_reported() {
+    let mut file = image(2, 1, LEN);
+    *file.last_mut().unwrap() ^= 1;
+    let mut device = Device::running(&image(1, 1, LEN));
+    device.deliver(&file);
+    device.boot();
+    assert_eq!(device.status(), Status::Refused { cause: Refusal::WrongSignature });
+    BootRecord::open(&mut device.nvm).acknowledge().unwrap();
+    let record = device.nvm.bytes();
+    for _ in 0..3 {
+        let (decision, events) = device.boot();
+        assert_eq!(started(decision), (1, None));
+        assert!(events.contains(&Event::NoUpdate), "{events:?}");
+    }
+    assert_eq!(device.status(), Status::Confirmed);
+    assert!(device.nvm.bytes() == record);
+}
+
+/// External flash that takes no change: worn out, or write-protected.
+struct ReadOnly<'a>(&'a mut SimNor);
+
+impl ErrorType for ReadOnly<'_> {
+    type Error = SimError;
+}
+
+impl ReadNorFlash for ReadOnly<'_> {
+    const READ_SIZE: usize = SimNor::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), SimError> {
+        self.0.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl NorFlash for ReadOnly<'_> {
+    const WRITE_SIZE: usize = SimNor::WRITE_SIZE;
+    const ERASE_SIZE: usize = SimNor::ERASE_SIZE;
+
+    fn erase(&mut self, _from: u32, _to: u32) -> Result<(), SimError> {
+        Err(SimError::Dead)
+    }
+
+    fn write(&mut self, _offset: u32, _bytes: &[u8]) -> Result<(), SimError> {
+        Err(SimError::Dead)
+    }
+}
+
+#[test]
+fn a_refused_file_that_cannot_be_moved_aside_makes_one_entry_and_stops_nothing() {
+    let mut file = image(2, 1, LEN);
+    *file.last_mut().unwrap() ^= 1;
+    let mut device = Device::running(&image(1, 1, LEN));
+    device.deliver(&file);
+    let before = device.nvm.programs();
+    let mut entries = Vec::new();
+    for _ in 0..5 {
+        let decision = boot(
+            &mut device.nvm,
+            Some(ReadOnly(&mut device.nor)),
+            &Config {
+                board: BOARD,
+                keys: &[key().public()],
+                slot: SLOT,
+                ram: common::RAM,
+                store: common::STORE,
+                watchdog_reset: false,
+            },
+            &mut Scratch::new(),
+            &mut SoftwareDigest::default(),
+            &mut Events::default(),
+        );
+        assert_eq!(started(decision), (1, None));
+        let programs = device.nvm.programs();
+        entries.push(programs.iter().zip(&before).filter(|(now, before)| now != before).count());
+    }
+    // An entry is eight quad words.
+    assert_eq!(entries, [8; 5]);
+    assert_eq!(device.status(), Status::Refused { cause: Refusal::WrongSignature });
+    device.boot();
+    assert_eq!(device.read_file(REFUSED_BIN), Some(file), "when the flash takes changes again");
+}
+
+#[test]
 fn an_image_larger_than_the_slot_is_refused() {
     let old = image(1, 1, LEN);
     let mut device = Device::running(&old);
@@ -207,7 +295,7 @@ fn a_slot_that_is_half_written_without_its_source_is_restored() {
     // As if the copy had been cut and image.bin lost.
     let mut state = device.state();
     state.phase = Phase::Installing;
-    update_image::boot_record::BootRecord::open(&mut device.nvm).write(state).unwrap();
+    BootRecord::open(&mut device.nvm).write(state).unwrap();
     device.damage_slot(5000);
     assert_eq!(started(device.boot().0), (1, None));
     assert_eq!(
@@ -254,7 +342,7 @@ fn a_programmer_may_replace_the_image_in_any_phase() {
         device.boot();
         let mut state = device.state();
         state.phase = phase;
-        update_image::boot_record::BootRecord::open(&mut device.nvm).write(state).unwrap();
+        BootRecord::open(&mut device.nvm).write(state).unwrap();
         device.program_slot(&other);
         assert_eq!(started(device.boot().0), (9, None), "{phase:?}");
         assert_eq!(started(device.boot().0), (9, None), "{phase:?}");

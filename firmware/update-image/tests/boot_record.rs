@@ -177,6 +177,30 @@ fn an_entry_that_reads_differently_each_time_decides_nothing() {
 }
 
 #[test]
+fn a_first_entry_that_was_torn_does_not_come_back() {
+    for seed in 0..6_000 {
+        let blank = SimNvm::erased(&Supply::steady());
+        let mut flash = blank.powered_by(&Supply::cut_at(seed % 8, Torn::Unsteady, seed));
+        let _ = BootRecord::open(&mut flash).write(State { subject_counter: 1, ..State::default() });
+        let mut flash = flash.powered_by(&Supply::seeded(seed));
+
+        let mut record = BootRecord::open(&mut flash);
+        record.settle().unwrap();
+        let seen = *record.state();
+        assert!([0, 1].contains(&seen.subject_counter), "seed {seed}");
+        for _ in 0..8 {
+            assert_eq!(*BootRecord::open(&mut flash).state(), seen, "seed {seed}");
+        }
+        let last = State { subject_counter: 2, ..State::default() };
+        BootRecord::open(&mut flash).write(last).unwrap();
+        for _ in 0..8 {
+            assert_eq!(*BootRecord::open(&mut flash).state(), last, "seed {seed}");
+        }
+        assert_eq!(flash.violations(), Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_record_whose_numbers_have_run_out_is_not_written() {
     let mut nvm = SimNvm::erased(&Supply::steady());
     let state = State { counter: 3, ..State::default() };

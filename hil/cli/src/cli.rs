@@ -69,7 +69,7 @@ enum BenchCommand {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Scenarios to run; `update` if none is named
+    /// Scenarios to run, by name or as files `*.toml`; `update` if none is named
     #[arg(value_name = "NAME", conflicts_with = "all")]
     names: Vec<String>,
     /// Run every scenario

@@ -124,6 +124,11 @@ impl Scan {
         scan
     }
 
+    /// How many entries were begun, sound or torn, in both blocks.
+    fn begun(&self) -> u32 {
+        (0..BLOCKS).map(|block| (self.free[block as usize] - block_start(block)) / ENTRY_LEN as u32).sum()
+    }
+
     /// How many torn entries lie behind the one at `newest`.
     fn torn_behind(&self, newest: u32) -> u32 {
         let home = block_of(newest);
@@ -147,7 +152,7 @@ impl<F: NorFlash> BootRecord<F> {
             let scan = Scan::read(&mut flash, ceiling);
             let Some((sequence, state, address)) = scan.newest else {
                 let next = scan.free[0];
-                return Self { flash, state: State::default(), sequence: 0, home: 0, next, torn: 0 };
+                return Self { flash, state: State::default(), sequence: 0, home: 0, next, torn: scan.begun() };
             };
             if !reads_as(&mut flash, address, |bytes| State::parse(bytes) == Some((sequence, state))) {
                 ceiling = sequence;

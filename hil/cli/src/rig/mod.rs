@@ -154,6 +154,11 @@ impl Rig {
         Ok(())
     }
 
+    /// Plugs or pulls the cable between board and LAN.
+    pub fn set_link_up(&self, up: bool) {
+        self.lan.lock().set_link_up(up);
+    }
+
     /// Collects from now on what the programs execute.
     pub fn cover(&mut self, recorder: Option<Recorder>) {
         self.coverage = recorder;

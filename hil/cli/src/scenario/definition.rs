@@ -1,18 +1,21 @@
 //! Scenarios as data: which steps in which order, under which faults.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::scenario::steps::Step;
 
 /// The scenarios that come with `hil`, in the order in which `--all` runs them.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("update.toml", include_str!("../../../../fixtures/scenarios/update.toml")),
     ("corrupted-download.toml", include_str!("../../../../fixtures/scenarios/corrupted-download.toml")),
     ("forged-manifest.toml", include_str!("../../../../fixtures/scenarios/forged-manifest.toml")),
     ("forged-image.toml", include_str!("../../../../fixtures/scenarios/forged-image.toml")),
     ("power-cut-download.toml", include_str!("../../../../fixtures/scenarios/power-cut-download.toml")),
     ("power-cut-swap.toml", include_str!("../../../../fixtures/scenarios/power-cut-swap.toml")),
+    ("rollback.toml", include_str!("../../../../fixtures/scenarios/rollback.toml")),
 ];
 
 /// A scenario.
@@ -71,12 +74,16 @@ pub fn all() -> Result<Vec<Scenario>, Error> {
     BUILT_IN.iter().map(|(path, text)| parse(path, text)).collect()
 }
 
-/// The scenarios called `names`, in that order.
+/// The scenarios called `names`, in that order; a name that ends in `.toml` is a file.
 pub fn select(names: &[String]) -> Result<Vec<Scenario>, Error> {
     let known = all()?;
     names
         .iter()
         .map(|name| {
+            if name.ends_with(".toml") {
+                let text = std::fs::read_to_string(name).map_err(|source| Error::read(Path::new(name), source))?;
+                return parse(name, &text);
+            }
             known.iter().find(|scenario| scenario.name == *name).cloned().ok_or_else(|| Error::UnknownScenario {
                 name: name.clone(),
                 known: known.iter().map(|scenario| scenario.name.as_str()).collect::<Vec<_>>().join(", "),
@@ -99,6 +106,16 @@ mod tests {
             assert_eq!(format!("{}.toml", scenario.name), path);
             assert!(!scenario.steps.is_empty());
         }
+    }
+
+    #[test]
+    fn scenario_may_be_a_file() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/scenarios/rollback.toml");
+        let scenarios = select(&["update".to_owned(), file.to_owned()]).unwrap();
+        let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        assert_eq!(names, ["update", "rollback"]);
+        let error = select(&["no-such.toml".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no-such.toml"), "{error}");
     }
 
     #[test]

@@ -97,11 +97,11 @@ pub fn refusal(context: &mut Context<'_>, what: &str, limit: Duration) -> Result
 /// 1.0.0 goes on: it runs, and its telemetry arrives after this moment.
 pub fn still_alive(context: &mut Context<'_>) -> Result<(), Abort> {
     context.consume();
-    let body = context.expect("telemetry after the refusal", Duration::from_secs(120), |seen| match &seen.what {
+    let body = context.expect("telemetry afterwards", Duration::from_secs(120), |seen| match &seen.what {
         What::Cloud(Cloud::Telemetry { body, .. }) => Some(String::from_utf8_lossy(body).into_owned()),
         _ => None,
     })?;
-    context.check("telemetry after the refusal", "arrives", body, true)?;
+    context.check("telemetry afterwards", "arrives", body, true)?;
     let running = context.rig.running().clone();
     let old = running == Running::Application(OLD.to_owned());
     context.check("program that runs", format!("application {OLD}"), running, old)?;

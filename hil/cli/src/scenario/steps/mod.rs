@@ -2,6 +2,7 @@
 
 mod deploy;
 mod download;
+mod rollback;
 mod start;
 mod swap;
 mod verdict;
@@ -39,6 +40,10 @@ pub enum Step {
     ImageRefused,
     /// The supply is cut during the swap.
     PowerCutSwap,
+    /// The new version finds no network, and so never confirms itself in any of its starts.
+    Unconfirmed,
+    /// The bootloader restores the old version, which reports the deployment as failed.
+    Rollback,
     /// The new version confirms itself, and the service judges the deployment.
     Report,
 }
@@ -59,6 +64,8 @@ impl Step {
             Self::ImageSwap => "image-swap",
             Self::ImageRefused => "image-refused",
             Self::PowerCutSwap => "power-cut-swap",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Rollback => "rollback",
             Self::Report => "report",
         }
     }
@@ -78,6 +85,8 @@ impl Step {
             Self::ImageSwap => swap::image_swap(context),
             Self::ImageRefused => swap::image_refused(context),
             Self::PowerCutSwap => swap::power_cut(context),
+            Self::Unconfirmed => rollback::unconfirmed(context),
+            Self::Rollback => rollback::rollback(context),
             Self::Report => verdict::report(context),
         }
     }
@@ -101,7 +110,7 @@ mod tests {
 
     #[test]
     fn step_is_called_the_same_in_scenarios_and_reports() {
-        for step in [Step::Boot, Step::BlockWrite, Step::PowerCutDownload, Step::ImageRefused] {
+        for step in [Step::Boot, Step::BlockWrite, Step::PowerCutDownload, Step::Unconfirmed, Step::Rollback] {
             assert_eq!(serde_json::to_value(step).unwrap(), step.id());
         }
     }

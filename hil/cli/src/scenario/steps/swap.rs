@@ -12,7 +12,7 @@ use super::{deploy, download};
 use crate::rig::{Running, What, reset_cause};
 
 /// Virtual time that a swap may take: two copies of the slot, each at the flash's pace.
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 /// Bytes that one operation programs, of external and of internal flash.
 const NOR_PAGE: u64 = 256;
 const NVM_PAGE: u64 = 512;
