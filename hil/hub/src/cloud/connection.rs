@@ -118,12 +118,12 @@ impl Connection {
     /// Answers an HTTP request that waited for the previous answer to leave.
     pub(super) fn continue_http(
         &mut self,
-        date: &impl Fn() -> String,
+        clock: &files::Clock,
         files: &mut files::Service,
         events: &mut Vec<EventKind>,
     ) {
         if let Layer::Http(http) = &mut self.layer {
-            http.answer(date, files, events);
+            http.answer(clock, files, events);
         }
     }
 
@@ -203,8 +203,8 @@ impl Cloud {
         match &mut connection.layer {
             Layer::Http(http) => {
                 let mut events = Vec::new();
-                let utc = self.utc;
-                http.receive(now, &|| utc.http_date(now), bytes, &mut self.files, &mut events);
+                let clock = files::Clock { utc: self.utc, now };
+                http.receive(&clock, bytes, &mut self.files, &mut events);
                 self.record(now, Some(conn), events);
             }
             Layer::Mqtt { session, .. } => {

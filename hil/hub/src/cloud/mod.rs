@@ -139,7 +139,7 @@ impl Cloud {
             next_conn: 1,
             hub: Hub::new(config.hub_host.clone(), utc, rng.fork("hub")),
             dps,
-            files: files::Service::default(),
+            files: files::Service::new(config.file_host.clone(), &config.keys.adu_signing_key_pem),
             signer: Signer::new(&config.keys)?,
             rng: rng.fork("update"),
             updates: BTreeMap::new(),
@@ -230,8 +230,8 @@ impl Cloud {
         let out = connection.transmit();
         // A request that was waiting for the previous answer to leave is answered now.
         let mut events = Vec::new();
-        let utc = self.utc;
-        connection.continue_http(&|| utc.http_date(now), &mut self.files, &mut events);
+        let clock = files::Clock { utc: self.utc, now };
+        connection.continue_http(&clock, &mut self.files, &mut events);
         self.record(now, Some(conn), events);
         self.settle(now, conn);
         out

@@ -5,7 +5,7 @@ use sim_base::Instant;
 use super::Cloud;
 use crate::dps::guid;
 use crate::event::EventKind;
-use crate::files::FileFault;
+use crate::files::{self, FileFault};
 use crate::iot_hub::HubError;
 use crate::update::{
     self, APPLY, CANCEL, DeployError, DeployOptions, Deployment, DeploymentId, Forgery, ImportError, ImportManifest,
@@ -24,8 +24,13 @@ impl Cloud {
     ) -> Result<UpdateId, ImportError> {
         let update = Update::import(manifest, files, &self.updates)?;
         for file in update.files() {
-            let etag = format!("\"{}\"", file.id);
-            self.files.publish(file.path.clone(), file.name.clone(), etag, file.content.clone());
+            let served = files::File {
+                id: file.id.clone(),
+                name: file.name.clone(),
+                protected: false,
+                body: file.content.clone(),
+            };
+            self.files.publish(file.path.clone(), served);
         }
         let id = update.id().clone();
         self.updates.insert(id.clone(), update);

@@ -13,6 +13,7 @@ pub(crate) use deploy::{apply_patch, cancel_patch, compatible};
 pub use import::{ImportError, ImportFile, ImportManifest, ImportStep, Instructions, MAX_STEPS};
 pub(crate) use judge::judge;
 pub use judge::{Judgement, State};
+pub(crate) use manifest::hex;
 pub use manifest::{Update, UpdateFile};
 
 /// Name of the component in which agent and service talk.
