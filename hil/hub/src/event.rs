@@ -1,5 +1,8 @@
 //! What the services saw and did: the evidence for a scenario's assertions and report.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sim_base::Instant;
 
@@ -17,7 +20,10 @@ pub struct CloudEvent {
 }
 
 /// The kinds of event.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// As JSON: an object with the variant's name as `kind`. A body is its text, or `base64:…` if it is not UTF-8.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum EventKind {
     /// A TLS handshake completed.
@@ -130,6 +136,7 @@ pub enum EventKind {
         /// The whole topic, property bag included.
         topic: String,
         /// Payload.
+        #[serde(serialize_with = "text_or_base64")]
         body: Vec<u8>,
         /// Whether the broker sent it as the device's last will.
         will: bool,
@@ -143,6 +150,7 @@ pub enum EventKind {
         /// Status chosen by the device.
         status: i32,
         /// Payload.
+        #[serde(serialize_with = "text_or_base64")]
         body: Vec<u8>,
     },
     /// The device did not answer a direct method in time.
@@ -190,6 +198,13 @@ pub enum EventKind {
     },
 }
 
+fn text_or_base64<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match core::str::from_utf8(body) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.collect_str(&format_args!("base64:{}", STANDARD.encode(body))),
+    }
+}
+
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -230,4 +245,10 @@ pub enum CloseReason {
     /// the HTTP exchange is complete
     #[error("the HTTP exchange is complete")]
     HttpDone,
+}
+
+impl Serialize for CloseReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }

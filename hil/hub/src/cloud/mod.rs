@@ -254,6 +254,22 @@ impl Cloud {
         }
     }
 
+    /// Ends every connection; what is queued is still sent.
+    pub fn close_all(&mut self, now: Instant) {
+        let ids: Vec<ConnId> = self.connections.keys().copied().collect();
+        for conn in ids {
+            if let Some(connection) = self.connections.get_mut(&conn) {
+                connection.end(CloseReason::Administrative);
+                self.settle(now, conn);
+            }
+        }
+    }
+
+    /// Connections that are open, the HTTP ones too.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Does what is due: keep-alive, expired tokens, unanswered methods.
     pub fn poll(&mut self, now: Instant) {
         let due: Vec<ConnId> = self.deadlines.range(..=(now, ConnId(u64::MAX))).map(|(_, conn)| *conn).collect();

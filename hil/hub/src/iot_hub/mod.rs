@@ -40,7 +40,7 @@ const MAX_QUEUE: usize = 50;
 const MAX_METHOD: usize = 128 * 1024;
 
 /// Number of a direct method call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct MethodCallId(pub(crate) u64);
 
 /// Why an administrator's wish is refused.
