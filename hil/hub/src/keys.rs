@@ -24,6 +24,21 @@ pub struct Keys {
     pub adu_signing_kid: String,
     /// PKCS#8 private key that signs update manifests (RSA-3072), PEM.
     pub adu_signing_key_pem: Vec<u8>,
+    /// A second root with its signing key, to which the service can rotate.
+    pub adu_backup: Option<BackupKeys>,
+}
+
+/// A second Device Update root key with its signing key.
+#[derive(Clone)]
+pub struct BackupKeys {
+    /// Key id of the root key.
+    pub root_kid: String,
+    /// PKCS#8 private key of the root (RSA-3072), PEM.
+    pub root_key_pem: Vec<u8>,
+    /// Key id of the signing key.
+    pub signing_kid: String,
+    /// PKCS#8 private key that signs update manifests (RSA-3072), PEM.
+    pub signing_key_pem: Vec<u8>,
 }
 
 /// A Device Update root key, as a device needs it to verify manifests.
@@ -48,6 +63,12 @@ impl Keys {
             adu_root_key_pem: include_bytes!("../../../fixtures/keys/adu/root.key.pem").to_vec(),
             adu_signing_kid: "ADU.HIL.R.S".into(),
             adu_signing_key_pem: include_bytes!("../../../fixtures/keys/adu/signing.key.pem").to_vec(),
+            adu_backup: Some(BackupKeys {
+                root_kid: "ADU.HIL.R2".into(),
+                root_key_pem: include_bytes!("../../../fixtures/keys/adu/root2.key.pem").to_vec(),
+                signing_kid: "ADU.HIL.R2.S".into(),
+                signing_key_pem: include_bytes!("../../../fixtures/keys/adu/signing2.key.pem").to_vec(),
+            }),
         }
     }
 
@@ -56,11 +77,24 @@ impl Keys {
     /// # Errors
     /// [`CloudError::Key`] if the private key cannot be read.
     pub fn adu_root(&self) -> Result<RootKey, CloudError> {
-        let pair = rsa_key(&self.adu_root_key_pem, "Device Update root key")?;
-        let (n, e) = modulus_exponent(&pair);
-        let e = e.iter().fold(0_u32, |e, byte| e << 8 | u32::from(*byte));
-        Ok(RootKey { kid: self.adu_root_kid.clone(), n, e })
+        public(&self.adu_root_kid, &self.adu_root_key_pem)
     }
+
+    /// The public halves of all Device Update root keys, the one in use at first in front.
+    ///
+    /// # Errors
+    /// As [`adu_root`](Self::adu_root).
+    pub fn adu_roots(&self) -> Result<Vec<RootKey>, CloudError> {
+        let backup = self.adu_backup.iter().map(|backup| public(&backup.root_kid, &backup.root_key_pem));
+        core::iter::once(self.adu_root()).chain(backup).collect()
+    }
+}
+
+fn public(kid: &str, pem: &[u8]) -> Result<RootKey, CloudError> {
+    let pair = rsa_key(pem, "Device Update root key")?;
+    let (n, e) = modulus_exponent(&pair);
+    let e = e.iter().fold(0_u32, |e, byte| e << 8 | u32::from(*byte));
+    Ok(RootKey { kid: kid.to_owned(), n, e })
 }
 
 /// Reads an RSA key from PKCS#8 PEM; `what` names it in the error.

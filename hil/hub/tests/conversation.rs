@@ -73,7 +73,7 @@ fn life(seed: u64) -> Net {
     let image: Vec<u8> = (0..300_000_u32).map(|i| ((i * 7) >> 3) as u8).collect();
     let created = "2026-01-01T00:00:00.0000000Z";
     let manifest = ImportManifest::firmware(version("2.0.0"), "HIL", "E54", "fw.bin", &image, created);
-    let update = net.cloud.import_update(&manifest, &[("fw.bin", &image)]).expect("imports");
+    let update = net.cloud.import_update(net.now, &manifest, &[("fw.bin", &image)]).expect("imports");
     let id = net.cloud.deploy(net.now, "e54", &update, DeployOptions::default()).expect("deploys");
     assert_eq!(net.cloud.judge(id).expect("known").state, State::InProgress);
 

@@ -4,10 +4,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use hub::update::{CANCEL, Forgery, MAX_STEPS, jws};
+use hub::update::{CANCEL, Forgery, jws};
 use hub::{
-    Attestation, DeployError, DeployOptions, DeploymentId, FileFault, HubError, ImportError, ImportManifest, State,
-    UpdateId,
+    Attestation, DeployError, DeployOptions, DeploymentId, FileFault, HubError, ImportManifest, State, UpdateId,
 };
 use serde_json::{Value, json};
 use support::*;
@@ -27,7 +26,7 @@ fn manifest(version: &str) -> ImportManifest {
 fn net() -> (Net, Mqtt) {
     let mut net = Net::new(5);
     net.cloud.register_device("e54", Attestation::symmetric(KEY)).expect("a new device");
-    net.cloud.import_update(&manifest("2.0.0"), &[("fw.bin", IMAGE)]).expect("imports");
+    net.cloud.import_update(net.now, &manifest("2.0.0"), &[("fw.bin", IMAGE)]).expect("imports");
     let mut mqtt = device(&mut net, "e54");
     let properties = json!({"manufacturer": "HIL", "model": "E54", "contractModelId": MODEL});
     agent(&mut net, &mut mqtt, json!({"deviceProperties": properties}));
@@ -74,112 +73,14 @@ fn the_update_manifest_is_the_exact_text_that_the_service_would_write() {
     assert_eq!(workflow.keys().collect::<Vec<_>>(), ["action", "id"]);
     assert_eq!(workflow["id"].as_str().map(str::len), Some(36));
     let url = service["fileUrls"][&file.id].as_str().expect("a URL");
-    assert!(url.starts_with("http://hil.b.nlu.dl.adu.microsoft.com/") && url.ends_with("/fw.bin"), "{url}");
-}
-
-#[test]
-fn a_reference_step_brings_the_childs_manifest_as_a_file() {
-    let mut net = Net::new(5);
-    let mut leaf = ImportManifest::firmware(id("Leaf", "1.0"), "HIL", "Leaf", "leaf.bin", b"leaf", CREATED);
-    leaf.is_deployable = false;
-    let mut parent = manifest("3.0");
-    let reference = json!({"type": "reference", "updateId": {"provider": "HIL", "name": "Leaf", "version": "1.0"}});
-    parent.instructions.steps.insert(0, serde_json::from_value(reference).expect("a step"));
-    let missing = net.cloud.import_update(&parent, &[("fw.bin", IMAGE)]);
-    assert!(matches!(missing, Err(ImportError::Step { step: 0, .. })), "{missing:?}");
-    net.cloud.import_update(&leaf, &[("leaf.bin", b"leaf")]).expect("imports");
-    net.cloud.import_update(&parent, &[("fw.bin", IMAGE)]).expect("imports");
-    let update = net.cloud.update(&parent.update_id).expect("imported");
-    let text = json(update.manifest().as_bytes());
-    let step = &text["instructions"]["steps"][0];
-    assert_eq!(step["type"], "reference");
-    let detached = step["detachedManifestFileId"].as_str().expect("a file id");
-    assert_eq!(text["files"][detached]["fileName"], "hil.leaf.1.0.updatemanifest.json");
-    let file = update.files().iter().find(|file| file.id == detached).expect("the child's manifest");
-    let child = json(&file.content);
-    let leaf_text = net.cloud.update(&leaf.update_id).expect("imported").manifest();
-    assert_eq!(child["updateManifest"], leaf_text);
-    assert!(update.files().iter().any(|file| file.name == "leaf.bin"), "the child's payload has a URL too");
-    assert_eq!(update.steps(), 2);
-    net.cloud.register_device("e54", Attestation::symmetric(KEY)).expect("a new device");
-    let refused = net.cloud.deploy(net.now, "e54", &leaf.update_id, DeployOptions::default());
-    assert_eq!(refused, Err(DeployError::NotDeployable("HIL/Leaf 1.0".into())));
-}
-
-#[test]
-fn the_example_manifests_import() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/manifests");
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut net = Net::new(5);
-    for (name, file) in [
-        ("contoso.example.2.0.0", "example-2.0.0.bin"),
-        ("contoso.example-leaf.1.1", "example-leaf-1.1.bin"),
-        ("contoso.example-proxy.2.0.0", "example-2.0.0.bin"),
-    ] {
-        let text = String::from_utf8(read(&format!("{name}.importmanifest.json"))).expect("text");
-        let manifest = ImportManifest::parse(&text).expect(name);
-        let imported = net.cloud.import_update(&manifest, &[(file, &read(file))]).expect(name);
-        assert_eq!(imported, manifest.update_id);
-    }
-    let versions: Vec<Value> =
-        net.cloud.updates().map(|update| json(update.manifest().as_bytes())["manifestVersion"].take()).collect();
-    assert_eq!(versions, ["5", "4", "4"]);
-}
-
-#[test]
-fn an_import_with_a_mistake_is_refused_by_name() {
-    let mut net = Net::new(5);
-    let mut import = |change: &dyn Fn(&mut Value), files: &[(&str, &[u8])]| {
-        let mut value = serde_json::to_value(manifest("2.0.0")).expect("JSON");
-        change(&mut value);
-        let parsed = ImportManifest::parse(&value.to_string())?;
-        net.cloud.import_update(&parsed, files)
-    };
-    let files: &[(&str, &[u8])] = &[("fw.bin", IMAGE)];
-    type Change = Box<dyn Fn(&mut Value)>;
-    let set = |pointer: &'static str, to: Value| -> Change {
-        Box::new(move |value| *value.pointer_mut(pointer).expect("a member") = to.clone())
-    };
-    let step = json!({"handler": "microsoft/swupdate:1", "files": ["fw.bin"]});
-    let cases: Vec<(Change, &str)> = vec![
-        (set("/manifestVersion", json!("3.0")), "manifestVersion"),
-        (set("/updateId/version", json!("2")), "two to four numbers"),
-        (set("/updateId/version", json!("2.0.0-rc1")), "two to four numbers"),
-        (set("/updateId/provider", json!("a/b")), "updateId"),
-        (set("/createdDateTime", json!("yesterday")), "createdDateTime"),
-        (set("/compatibility", json!([])), "compatibility sets: 0"),
-        (set("/compatibility/0/model", json!(3)), "compatibility property `model`"),
-        (set("/instructions/steps", json!([])), "steps: 0"),
-        (set("/instructions/steps", json!(vec![step; MAX_STEPS + 1])), "steps: 11"),
-        (set("/instructions/steps/0/handler", json!("swupdate")), "step 0: the handler"),
-        (set("/instructions/steps/0/files", json!(["other.bin"])), "step 0: the file `other.bin`"),
-        (set("/instructions/steps/0", json!({"type": "reference"})), "step 0: a reference step needs"),
-        (set("/files/0/sizeInBytes", json!(9)), "size 8, but the manifest says 9"),
-        (set("/files/0/hashes/sha256", json!("AAAA")), "sha256"),
-        (set("/files/0/filename", json!("../fw.bin")), "file name"),
-        (Box::new(|value| value["surprise"] = json!(1)), "unknown field `surprise`"),
-        (Box::new(|value| value["files"][0]["downloadHandler"] = json!({"id": "microsoft/delta:1"})), "delta"),
-        (
-            Box::new(|value| value["instructions"]["steps"][0]["handlerProperties"]["x"] = json!("y".repeat(4000))),
-            "4096",
-        ),
-    ];
-    for (change, part) in cases {
-        let error = import(&*change, files).expect_err(part).to_string();
-        assert!(error.contains(part), "{error:?} does not say {part:?}");
-    }
-    let nothing: &dyn Fn(&mut Value) = &|_| {};
-    assert_eq!(import(nothing, &[]), Err(ImportError::FileMissing("fw.bin".into())));
-    assert_eq!(import(nothing, &[("fw.bin", IMAGE), ("x", b"")]), Err(ImportError::FileUnlisted("x".into())));
-    assert_eq!(import(nothing, files), Ok(id("E54", "2.0.0")));
-    assert_eq!(import(nothing, files), Err(ImportError::Exists("HIL/E54 2.0.0".into())));
+    assert!(url.starts_with("http://hil.b.nlu.dl.adu.microsoft.com/") && url.contains("/fw.bin?se="), "{url}");
 }
 
 #[test]
 fn a_device_is_offered_only_what_fits_it() {
     let mut net = Net::new(5);
     net.cloud.register_device("e54", Attestation::symmetric(KEY)).expect("a new device");
-    net.cloud.import_update(&manifest("2.0.0"), &[("fw.bin", IMAGE)]).expect("imports");
+    net.cloud.import_update(net.now, &manifest("2.0.0"), &[("fw.bin", IMAGE)]).expect("imports");
     let mut mqtt = device(&mut net, "e54");
     for (properties, part) in [
         (json!(null), "has not reported"),
@@ -302,7 +203,7 @@ fn a_cancel_leaves_nulls_and_stale_file_ids_are_deleted() {
     let first = deploy(&mut net, DeployOptions::default());
     let old = service(&mut net, &mut mqtt)["fileUrls"].as_object().expect("URLs").keys().next().cloned();
     let import = ImportManifest::firmware(id("E54", "2.1.0"), "HIL", "E54", "new.bin", b"new", CREATED);
-    let newer = net.cloud.import_update(&import, &[("new.bin", b"new")]).expect("imports");
+    let newer = net.cloud.import_update(net.now, &import, &[("new.bin", b"new")]).expect("imports");
     let second = net.cloud.deploy(net.now, "e54", &newer, DeployOptions::default()).expect("deploys");
     let patch = service(&mut net, &mut mqtt);
     assert_eq!(patch["fileUrls"].get(old.expect("an id")), Some(&Value::Null));
@@ -321,14 +222,18 @@ fn a_cancel_leaves_nulls_and_stale_file_ids_are_deleted() {
 }
 
 #[test]
-fn a_file_fault_reaches_the_download() {
-    let (mut net, _) = net();
-    let path = net.cloud.update(&id("E54", "2.0.0")).expect("imported").files()[0].path.clone();
-    let url = format!("http://hil.b.nlu.dl.adu.microsoft.com{path}");
+fn a_file_fault_reaches_the_download_and_urls_expire() {
+    let (mut net, mut mqtt) = net();
+    let file = net.cloud.update(&id("E54", "2.0.0")).expect("imported").files()[0].clone();
+    deploy(&mut net, DeployOptions { url_lifetime_seconds: Some(60), ..DeployOptions::default() });
+    let url = service(&mut net, &mut mqtt)["fileUrls"][&file.id].as_str().expect("a URL").to_owned();
     let mut wire = net.http();
     assert_eq!(get(&mut net, &mut wire, &url, None), (200, IMAGE.to_vec()));
     assert_eq!(net.cloud.set_file_fault("fw.bin", FileFault { flip_byte_at: Some(3), ..FileFault::default() }), 1);
     let (_, spoilt) = get(&mut net, &mut wire, &url, Some((2, 4)));
     assert_eq!(spoilt, [IMAGE[2], !IMAGE[3], IMAGE[4]]);
     assert_eq!(net.cloud.set_file_fault("other.bin", FileFault::default()), 0);
+    net.pass(std::time::Duration::from_secs(60));
+    let (status, body) = get(&mut net, &mut wire, &url, None);
+    assert!(status == 403 && String::from_utf8_lossy(&body).contains("expired"), "{status}");
 }

@@ -227,7 +227,7 @@ impl Device {
             let id = UpdateId { provider: "Microchip".into(), name: "SAME54".into(), version: "2.0.0".into() };
             let created = "2026-01-01T00:00:00.0000000Z";
             let manifest = ImportManifest::firmware(id, "Microchip", "SAME54", "fw.bin", image, created);
-            let id = net.cloud.import_update(&manifest, &[("fw.bin", image)]).expect("imports");
+            let id = net.cloud.import_update(net.now, &manifest, &[("fw.bin", image)]).expect("imports");
             net.cloud.set_file_fault("fw.bin", fault);
             let options = DeployOptions { forgery, ..DeployOptions::default() };
             deployed = Some(net.cloud.deploy(net.now, "e54", &id, options).expect("the device is compatible"));

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hub::update::jws::{self, JwsError, Signer, Verified};
+use hub::update::jws::{self, JwsError, Signer};
+use hub::update::root_keys::{PackageError, RootKeyPackage};
 use hub::{Keys, RootKey};
 use serde_json::Value;
 
@@ -107,8 +108,10 @@ fn only_the_fixture_root_verifies_what_the_fixture_keys_signed() {
     let manifest = "{\"manifestVersion\":\"5\"}";
     let signature = signer.sign(manifest).expect("signs");
     let roots = [root];
-    let verified = Verified { root_kid: "ADU.HIL.R".into(), signing_kid: "ADU.HIL.R.S".into() };
-    assert_eq!(jws::verify(&signature, Some(manifest), &roots), Ok(verified));
+    let verified = jws::verify(&signature, Some(manifest), &roots).expect("genuine");
+    assert_eq!((verified.root_kid.as_str(), verified.signing_kid.as_str()), ("ADU.HIL.R", "ADU.HIL.R.S"));
+    let public = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/keys/adu/signing.pub.der"));
+    assert_eq!(verified.signing_key, public.expect("the fixture"));
     assert_eq!(jws::verify(&signature, Some("{}"), &roots), Err(JwsError::Hash));
     assert_eq!(jws::verify(&signature, Some(manifest), &[]), Err(JwsError::Root("ADU.HIL.R".into())));
     let forged = signer.forge_signature(manifest).expect("signs");
@@ -116,4 +119,28 @@ fn only_the_fixture_root_verifies_what_the_fixture_keys_signed() {
     let forged = signer.forge_signing_key(manifest).expect("signs");
     assert_eq!(jws::verify(&forged, Some(manifest), &roots), Err(JwsError::SigningKey));
     assert_eq!((signature.len(), forged.len()), (forged.len(), signature.len()));
+}
+
+#[test]
+fn genuine_root_key_packages_are_judged_as_they_deserve() {
+    let Some(folder) = vectors() else { return };
+    let read = |name: &str| std::fs::read_to_string(folder.join("root_key_packages").join(name)).expect(name);
+    let production: Vec<RootKey> =
+        roots(&folder, "production").into_iter().filter(|root| root.kid.starts_with("ADU.20070")).collect();
+    assert_eq!(production.len(), 2);
+    let package = RootKeyPackage::verify(&read("testrootkeypkg.json"), &production).expect("both roots signed it");
+    assert_eq!((package.version, package.published, package.root_keys.len()), (1, 1_675_972_876, 2));
+    let valid = read("validrootkeypackage.json");
+    let own: Value = serde_json::from_str(&valid).expect("JSON");
+    let own = own["protected"]["rootKeys"].as_object().expect("keys").iter().map(|(kid, key)| RootKey {
+        kid: kid.clone(),
+        n: URL_SAFE_NO_PAD.decode(key["n"].as_str().expect("n")).expect("base64url"),
+        e: 65537,
+    });
+    let own: Vec<RootKey> = own.collect();
+    assert!(RootKeyPackage::verify(&valid, &own).is_ok());
+    let refused = RootKeyPackage::verify(&valid, &production);
+    assert_eq!(refused, Err(PackageError::Signature(production[0].kid.clone())));
+    let refused = RootKeyPackage::verify(&read("invalidrootkeypackage.json"), &own);
+    assert!(matches!(refused, Err(PackageError::Signature(_))), "{refused:?}");
 }

@@ -70,7 +70,7 @@ impl Cloud {
         self.hub.set_tags(id, patch)
     }
 
-    /// Calls a direct method; [`EventKind::MethodAnswered`] or [`EventKind::MethodTimedOut`] follows.
+    /// Calls a direct method; [`MethodAnswered`](crate::EventKind::MethodAnswered) or [`MethodTimedOut`](crate::EventKind::MethodTimedOut) follows.
     ///
     /// # Errors
     /// [`HubError`] if the device does not listen or the call is malformed.

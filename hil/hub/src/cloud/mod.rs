@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod root_keys;
 mod updates;
 
 use core::time::Duration;
@@ -16,8 +17,7 @@ use crate::files;
 use crate::iot_hub::{Effects, Hub};
 use crate::keys::Keys;
 use crate::tls::{Acceptor, Peer};
-use crate::update::jws::Signer;
-use crate::update::{Deployment, DeploymentId, Update, UpdateId};
+use crate::update;
 use crate::utc::Utc;
 use connection::{Client, Connection};
 
@@ -106,10 +106,7 @@ pub struct Cloud {
     hub: Hub,
     dps: dps::Service,
     files: files::Service,
-    signer: Signer,
-    rng: Rng,
-    updates: BTreeMap<UpdateId, Update>,
-    deployments: BTreeMap<DeploymentId, Deployment>,
+    adu: update::Service,
     events: Vec<CloudEvent>,
     /// Connections whose output or end was not looked at since it changed.
     touched: BTreeSet<ConnId>,
@@ -140,10 +137,7 @@ impl Cloud {
             hub: Hub::new(config.hub_host.clone(), utc, rng.fork("hub")),
             dps,
             files: files::Service::new(config.file_host.clone(), &config.keys.adu_signing_key_pem),
-            signer: Signer::new(&config.keys)?,
-            rng: rng.fork("update"),
-            updates: BTreeMap::new(),
-            deployments: BTreeMap::new(),
+            adu: update::Service::new(&config.keys, config.epoch_utc_seconds, rng.fork("update"))?,
             events: Vec::new(),
             touched: BTreeSet::new(),
             deadlines: BTreeSet::new(),

@@ -1,15 +1,18 @@
 //! What an operator does with updates: import, deploy, cancel, retry, judge.
 
+use std::sync::Arc;
+
 use sim_base::Instant;
 
 use super::Cloud;
 use crate::dps::guid;
+use crate::durable::Change;
 use crate::event::EventKind;
-use crate::files::{self, FileFault};
+use crate::files::FileFault;
 use crate::iot_hub::HubError;
 use crate::update::{
-    self, APPLY, CANCEL, DeployError, DeployOptions, Deployment, DeploymentId, Forgery, ImportError, ImportManifest,
-    Judgement, NO_DEPLOYMENT, Status, Update, UpdateId,
+    self, APPLY, CANCEL, DeleteError, DeployError, DeployOptions, Deployment, DeploymentId, FileView, ImportError,
+    ImportManifest, Judgement, NO_DEPLOYMENT, Status, Update, UpdateFilter, UpdateId, UpdateView,
 };
 
 impl Cloud {
@@ -19,32 +22,59 @@ impl Cloud {
     /// [`ImportError`] with the first check that failed; nothing is imported then.
     pub fn import_update(
         &mut self,
+        now: Instant,
         manifest: &ImportManifest,
         files: &[(&str, &[u8])],
     ) -> Result<UpdateId, ImportError> {
-        let update = Update::import(manifest, files, &self.updates)?;
-        for file in update.files() {
-            let served = files::File {
-                id: file.id.clone(),
-                name: file.name.clone(),
-                protected: false,
-                body: file.content.clone(),
-            };
-            self.files.publish(file.path.clone(), served);
-        }
-        let id = update.id().clone();
-        self.updates.insert(id.clone(), update);
-        Ok(id)
+        self.adu.store.import(now, manifest, files, &mut self.files)
     }
 
     /// An imported update.
     pub fn update(&self, id: &UpdateId) -> Option<&Update> {
-        self.updates.get(id)
+        self.adu.store.get(id)
     }
 
     /// All imported updates, by id.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.updates.values()
+        self.adu.store.iter()
+    }
+
+    /// Imported updates that pass a filter, by id.
+    pub fn list_updates<'a>(&'a self, filter: &'a UpdateFilter) -> impl Iterator<Item = &'a Update> {
+        self.adu.store.list(filter)
+    }
+
+    /// An update as the service's API shows it.
+    pub fn update_view<'a>(&'a self, id: &'a UpdateId) -> Option<UpdateView<'a>> {
+        self.adu.store.view(id, self.utc)
+    }
+
+    /// A file of an update, by its id, as the service's API shows it.
+    pub fn file_view(&self, id: &str) -> Option<FileView<'_>> {
+        self.adu.store.file_view(id)
+    }
+
+    /// The content of a file, by its id.
+    pub fn file_content(&self, id: &str) -> Option<&Arc<[u8]>> {
+        self.adu.store.content(id, &self.files)
+    }
+
+    /// Gives an update a name for people, or takes it away; false if there is no such update.
+    pub fn set_friendly_name(&mut self, id: &UpdateId, name: Option<String>) -> bool {
+        self.adu.store.set_friendly_name(id, name)
+    }
+
+    /// Deletes an update and its files.
+    ///
+    /// # Errors
+    /// [`DeleteError`] while another update refers to it or a deployment needs it.
+    pub fn delete_update(&mut self, id: &UpdateId) -> Result<(), DeleteError> {
+        let needs = |deployment: &&Deployment| deployment.update == *id && deployment.status == Status::Active;
+        if let Some(deployment) = self.adu.deployments.values().find(needs) {
+            let deployment = deployment.id.0.to_string();
+            return Err(DeleteError::Deployed { update: id.to_string(), deployment });
+        }
+        self.adu.store.delete(id, &mut self.files)
     }
 
     /// Deploys an update to a device: signs the manifest and writes the desired `deviceUpdate` component.
@@ -58,7 +88,7 @@ impl Cloud {
         update: &UpdateId,
         options: DeployOptions,
     ) -> Result<DeploymentId, DeployError> {
-        let imported = self.updates.get(update).ok_or_else(|| DeployError::NoUpdate(update.to_string()))?;
+        let imported = self.adu.store.get(update).ok_or_else(|| DeployError::NoUpdate(update.to_string()))?;
         if !imported.is_deployable() {
             return Err(DeployError::NotDeployable(update.to_string()));
         }
@@ -70,12 +100,12 @@ impl Cloud {
                 why,
             })?;
         }
-        let id = DeploymentId(self.deployments.len() as u64 + 1);
+        let id = DeploymentId(self.adu.deployments.len() as u64 + 1);
         let mut deployment = Deployment {
             id,
             device: device.to_owned(),
             update: update.clone(),
-            workflow: guid(&mut self.rng),
+            workflow: guid(&mut self.adu.rng),
             retry_timestamp: None,
             steps: imported.steps(),
             desired_version: 0,
@@ -84,46 +114,32 @@ impl Cloud {
             options,
         };
         self.write(now, &mut deployment)?;
-        for other in self.deployments.values_mut() {
+        for other in self.adu.deployments.values_mut() {
             if other.device == device && other.status == Status::Active {
                 other.status = Status::Replaced(id);
             }
         }
-        self.deployments.insert(id, deployment);
+        self.adu.deployments.insert(id, deployment);
         Ok(id)
     }
 
     /// Writes a deployment into the twin.
     fn write(&mut self, now: Instant, deployment: &mut Deployment) -> Result<(), DeployError> {
-        let update =
-            self.updates.get(&deployment.update).ok_or_else(|| DeployError::NoUpdate(deployment.update.to_string()))?;
+        let update = self
+            .adu
+            .store
+            .get(&deployment.update)
+            .ok_or_else(|| DeployError::NoUpdate(deployment.update.to_string()))?;
         let twin = self.twin(&deployment.device).ok_or_else(|| HubError::NoDevice(deployment.device.clone()))?;
-        let (manifest, signature) =
-            self.signed(update, deployment.options.forgery).map_err(|error| DeployError::Signing(error.to_string()))?;
-        let patch = update::apply_patch(twin, update, &self.config.file_host, &manifest, &signature, deployment);
+        let (manifest, signature) = update::sign(&self.adu.keys, update.manifest(), deployment.options.forgery)?;
+        let package = self.root_key_package_url();
+        let now_unix = self.utc.seconds(now);
+        let offer = update::Offer { update, files: &self.files, manifest, signature, now_unix, package };
+        let patch = update::apply_patch(twin, &offer, deployment);
         deployment.desired_version = self.set_desired(now, &deployment.device, &patch)?;
         deployment.since = now;
         self.note(now, &deployment.device, &deployment.workflow, APPLY, deployment.desired_version);
         Ok(())
-    }
-
-    fn signed(&self, update: &Update, forgery: Option<Forgery>) -> Result<(String, String), crate::CloudError> {
-        let manifest = update.manifest();
-        let signature = match forgery {
-            None | Some(Forgery::Manifest) => self.signer.sign(manifest)?,
-            Some(Forgery::Signature) => self.signer.forge_signature(manifest)?,
-            Some(Forgery::SigningKey) => self.signer.forge_signing_key(manifest)?,
-        };
-        let manifest = match forgery {
-            // Still well-formed and of the same length, with the hash of another file: only the signature tells.
-            Some(Forgery::Manifest) => {
-                let at = manifest.find("\"sha256\":\"").map_or(0, |at| at + "\"sha256\":\"".len());
-                let other = if manifest.as_bytes().get(at) == Some(&b'A') { "B" } else { "A" };
-                format!("{}{other}{}", &manifest[..at], &manifest[at + 1..])
-            }
-            _ => manifest.to_owned(),
-        };
-        Ok((manifest, signature))
     }
 
     fn note(&mut self, now: Instant, device: &str, workflow: &str, action: u8, version: u64) {
@@ -141,7 +157,7 @@ impl Cloud {
         let twin = self.twin(&deployment.device).ok_or_else(|| HubError::NoDevice(deployment.device.clone()))?;
         let patch = update::cancel_patch(twin);
         let version = self.set_desired(now, &deployment.device, &patch)?;
-        if let Some(deployment) = self.deployments.get_mut(&id) {
+        if let Some(deployment) = self.adu.deployments.get_mut(&id) {
             deployment.status = Status::Cancelled;
         }
         self.note(now, &deployment.device, NO_DEPLOYMENT, CANCEL, version);
@@ -156,18 +172,18 @@ impl Cloud {
         let mut deployment = self.active(id)?;
         deployment.retry_timestamp = Some(self.utc.format(now));
         self.write(now, &mut deployment)?;
-        self.deployments.insert(id, deployment);
+        self.adu.deployments.insert(id, deployment);
         Ok(())
     }
 
     fn active(&self, id: DeploymentId) -> Result<Deployment, DeployError> {
-        let deployment = self.deployments.get(&id).ok_or(DeployError::NoDeployment(id.0))?;
+        let deployment = self.adu.deployments.get(&id).ok_or(DeployError::NoDeployment(id.0))?;
         if deployment.status == Status::Active { Ok(deployment.clone()) } else { Err(DeployError::NotActive(id.0)) }
     }
 
     /// A deployment.
     pub fn deployment(&self, id: DeploymentId) -> Option<&Deployment> {
-        self.deployments.get(&id)
+        self.adu.deployments.get(&id)
     }
 
     /// Where a deployment stands and why, by what the device reports.
@@ -175,7 +191,7 @@ impl Cloud {
     /// # Errors
     /// [`DeployError::NoDeployment`].
     pub fn judge(&self, id: DeploymentId) -> Result<Judgement, DeployError> {
-        let deployment = self.deployments.get(&id).ok_or(DeployError::NoDeployment(id.0))?;
+        let deployment = self.adu.deployments.get(&id).ok_or(DeployError::NoDeployment(id.0))?;
         Ok(update::judge(deployment, self.hub.device(&deployment.device)))
     }
 
@@ -183,5 +199,26 @@ impl Cloud {
     /// files there are.
     pub fn set_file_fault(&mut self, name: &str, fault: FileFault) -> usize {
         self.files.set_fault(name, fault)
+    }
+
+    /// Durable entries of Device Update that have changed since the last call: `update/…`, `file/ID` (the raw bytes),
+    /// `rootkeys`.
+    pub fn take_update_changes(&mut self) -> Vec<Change> {
+        let mut changes = self.adu.store.take_changes(&self.files);
+        changes.extend(self.adu.keys.take_change());
+        changes
+    }
+
+    /// Takes back an entry that [`take_update_changes`](Self::take_update_changes) gave, in any order; false for one
+    /// that is not of Device Update.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn restore_update(&mut self, key: &str, value: &[u8]) -> Result<bool, String> {
+        if self.adu.keys.restore(key, value)? {
+            self.publish_root_keys().map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+        self.adu.store.restore(key, value, &mut self.files)
     }
 }

@@ -1,33 +1,31 @@
 //! Deployments: the desired `deviceUpdate` component of a twin.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sim_base::Instant;
 
-use super::{APPLY, CANCEL, COMPONENT, NO_DEPLOYMENT, Update, UpdateId};
+use super::{APPLY, CANCEL, COMPONENT, Forgery, NO_DEPLOYMENT, Update, UpdateId};
 use crate::iot_hub::{HubError, Twin};
 
 /// Number of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeploymentId(pub(crate) u64);
 
-/// How a deployment differs from an honest one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgery {
-    /// The signature of the manifest is wrong.
-    Signature,
-    /// The signing key is not signed by the root key.
-    SigningKey,
-    /// The manifest was changed after it was signed.
-    Manifest,
-}
+/// How long URLs of files are good for, seconds.
+const URL_LIFETIME: u64 = 7 * 24 * 3600;
+/// A workflow id that no deployment has.
+const NO_WORKFLOW: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Options of a deployment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DeployOptions {
     /// Spoils what is sent.
     pub forgery: Option<Forgery>,
     /// Deploys although the device's reported properties do not fit the update's compatibility.
     pub ignore_compatibility: bool,
+    /// How long the URLs of files are good for; a week if `None`.
+    pub url_lifetime_seconds: Option<u64>,
 }
 
 /// Whether a deployment is the device's business.
@@ -93,8 +91,8 @@ pub enum DeployError {
         why: String,
     },
     /// the manifest could not be signed
-    #[error("the manifest could not be signed: {0}")]
-    Signing(String),
+    #[error(transparent)]
+    Signing(#[from] super::root_keys::RootKeyError),
     /// the hub refuses
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -135,22 +133,35 @@ fn mismatch(properties: &Map<String, Value>, key: &str, wanted: &Value) -> Strin
     }
 }
 
+/// What a deployment offers to a device.
+pub(crate) struct Offer<'a> {
+    pub(crate) update: &'a Update,
+    pub(crate) files: &'a crate::files::Service,
+    /// Text that is sent.
+    pub(crate) manifest: String,
+    /// Its signature.
+    pub(crate) signature: String,
+    pub(crate) now_unix: u64,
+    /// URL of the root-key package, if it is offered.
+    pub(crate) package: Option<String>,
+}
+
 /// The desired patch of a deployment, in the order of the genuine documents.
 ///
 /// `twin` is the twin before it: file ids and a retry timestamp that it still has are deleted by null, as the service
 /// does.
-pub(crate) fn apply_patch(
-    twin: &Twin,
-    update: &Update,
-    file_host: &str,
-    manifest: &str,
-    signature: &str,
-    deployment: &Deployment,
-) -> Value {
+pub(crate) fn apply_patch(twin: &Twin, offer: &Offer<'_>, deployment: &Deployment) -> Value {
     let service = twin.desired().get(COMPONENT).and_then(|component| component.get("service"));
     let mut workflow = Map::new();
     workflow.insert("action".into(), APPLY.into());
-    workflow.insert("id".into(), deployment.workflow.as_str().into());
+    let previous = service.and_then(|service| service["workflow"]["id"].as_str());
+    let id = match deployment.options.forgery {
+        // Well-formed, and never given out.
+        Some(Forgery::WrongWorkflow) => NO_WORKFLOW,
+        Some(Forgery::StaleWorkflow) => previous.unwrap_or(NO_WORKFLOW),
+        _ => deployment.workflow.as_str(),
+    };
+    workflow.insert("id".into(), id.into());
     match &deployment.retry_timestamp {
         Some(timestamp) => {
             workflow.insert("retryTimestamp".into(), timestamp.as_str().into());
@@ -158,22 +169,28 @@ pub(crate) fn apply_patch(
         None => forget_retry(&mut workflow, twin),
     }
     let mut urls = Map::new();
-    for file in update.files() {
-        urls.insert(file.id.clone(), format!("http://{file_host}{}", file.path).into());
+    let expires = match deployment.options.forgery {
+        Some(Forgery::ExpiredUrl) => offer.now_unix,
+        _ => offer.now_unix.saturating_add(deployment.options.url_lifetime_seconds.unwrap_or(URL_LIFETIME)),
+    };
+    let missing = usize::from(deployment.options.forgery == Some(Forgery::MissingUrl));
+    for file in offer.update.files().iter().skip(missing) {
+        urls.insert(file.id.clone(), offer.files.url(&file.path, expires).into());
     }
     let old = service.and_then(|service| service["fileUrls"].as_object());
     for id in old.into_iter().flat_map(Map::keys) {
         urls.entry(id.clone()).or_insert(Value::Null);
     }
-    json!({COMPONENT: {
-        "service": {
-            "workflow": workflow,
-            "updateManifest": manifest,
-            "updateManifestSignature": signature,
-            "fileUrls": urls,
-        },
-        "__t": "c",
-    }})
+    let mut content = json!({
+        "workflow": workflow,
+        "updateManifest": offer.manifest,
+        "updateManifestSignature": offer.signature,
+        "fileUrls": urls,
+    });
+    if offer.package.is_some() || service.is_some_and(|service| !service["rootKeyPackageUrl"].is_null()) {
+        content["rootKeyPackageUrl"] = offer.package.clone().into();
+    }
+    json!({COMPONENT: {"service": content, "__t": "c"}})
 }
 
 /// The desired patch that cancels.

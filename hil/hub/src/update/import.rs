@@ -5,18 +5,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::UpdateId;
-
-/// Most steps of an update.
-pub const MAX_STEPS: usize = 10;
-const MAX_FILES: usize = 10;
-const MAX_COMPATIBILITY: usize = 10;
-const MAX_COMPATIBILITY_PROPERTIES: usize = 5;
-const MAX_DESCRIPTION: usize = 512;
-const MAX_FILE_SIZE: u64 = 2 * 1024 * 1024 * 1024;
+use super::schema::{Checker, Issue, MAX_SIZE, quote};
 
 /// An import manifest, version 4.0 or 5.0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +31,7 @@ pub struct ImportManifest {
     /// What to do.
     pub instructions: Instructions,
     /// Files that the steps name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub files: Vec<ImportFile>,
     /// ISO 8601.
     pub created_date_time: String,
@@ -48,6 +41,10 @@ pub struct ImportManifest {
 
 fn yes() -> bool {
     true
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The steps of an import manifest.
@@ -90,103 +87,102 @@ pub struct ImportFile {
     pub filename: String,
     /// Size.
     pub size_in_bytes: u64,
-    /// `sha256` in base64.
+    /// `sha256` in base64, and perhaps another.
     pub hashes: BTreeMap<String, String>,
-    /// Version 5: source files for delta updates.
+    /// Passed on to the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub related_files: Option<Value>,
-    /// Version 5: who puts deltas together.
+    pub properties: Option<Map<String, Value>>,
+    /// Version 5: files from which a download handler can make this one, such as deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub download_handler: Option<Value>,
+    pub related_files: Option<Vec<RelatedFile>>,
+    /// Version 5: who makes it from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_handler: Option<DownloadHandler>,
+}
+
+/// A file that helps to download another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RelatedFile {
+    /// Name, unique in the update.
+    pub filename: String,
+    /// Size.
+    pub size_in_bytes: u64,
+    /// `sha256` in base64, and perhaps another.
+    pub hashes: BTreeMap<String, String>,
+    /// Passed on to the device, e.g. `microsoft.sourceFileHash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<Map<String, Value>>,
+}
+
+/// Who makes a file from related ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DownloadHandler {
+    /// E.g. `microsoft/delta:1`.
+    pub id: String,
 }
 
 /// Why an import is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// the import manifest is not of the documented form
-    #[error("the import manifest is not of the documented form: {0}")]
-    Form(String),
-    /// the manifest version is not known
-    #[error("manifestVersion `{0}` is neither 4.0 nor 5.0")]
-    ManifestVersion(String),
-    /// a part of the update id is malformed
-    #[error("`{0}` in updateId must have 1 to 64 of the characters A-Z a-z 0-9 . - _")]
-    UpdateId(String),
-    /// the version is malformed
-    #[error("the version `{0}` must be two to four numbers with dots")]
-    Version(String),
+    /// the import manifest is not JSON
+    #[error("the import manifest is not JSON: {0}")]
+    Json(String),
+    /// the import manifest has mistakes, or does not fit the files
+    #[error("the import manifest has {}", listed(.0))]
+    Invalid(Vec<Issue>),
     /// the update was imported before
-    #[error("the update {0} was imported before; give it another version")]
-    Exists(String),
-    /// a count or length is out of its limits
-    #[error("{what}: {count}, but {min} to {max} are allowed")]
-    Count {
-        /// What was counted.
-        what: &'static str,
-        /// How many there are.
-        count: u64,
-        /// How few may be.
-        min: u64,
-        /// How many may be.
-        max: u64,
-    },
-    /// a compatibility property is not a text of 1 to 64 characters
-    #[error("the compatibility property `{0}` is not a text of 1 to 64 characters")]
-    Compatibility(String),
-    /// createdDateTime is not an ISO 8601 time in UTC
-    #[error("createdDateTime `{0}` is not of the form 2026-01-31T12:00:00Z")]
-    Created(String),
-    /// a step is not complete, or mixes inline and reference
-    #[error("step {step}: {why}")]
-    Step {
-        /// Index, from 0.
-        step: usize,
-        /// What is wrong.
-        why: String,
-    },
-    /// a file is named twice
-    #[error("the file `{0}` is listed twice")]
-    FileTwice(String),
-    /// no step uses a file
-    #[error("no step uses the file `{0}`")]
-    FileUnused(String),
-    /// a file was not handed over
-    #[error("the file `{0}` is listed, but was not handed over")]
-    FileMissing(String),
-    /// a file was handed over that is not listed
-    #[error("the file `{0}` was handed over, but is not listed")]
-    FileUnlisted(String),
-    /// a file name is malformed
-    #[error("the file name `{0}` must have 1 to 255 of the characters A-Z a-z 0-9 . - _ + ( ) and no others")]
-    FileName(String),
-    /// the content of a file is not what the manifest says
-    #[error("the file `{file}` has {what} {actual}, but the manifest says {listed}")]
-    Content {
-        /// File name.
-        file: String,
-        /// What differs.
-        what: &'static str,
-        /// What it is.
-        actual: String,
-        /// What the manifest says.
-        listed: String,
-    },
-    /// delta updates are not supported
-    #[error("the file `{0}` has relatedFiles or a downloadHandler; delta updates are not supported here")]
-    Delta(String),
-    /// the update manifest does not fit a twin
-    #[error("the update manifest would have {0} bytes, more than the 4096 that fit a twin's string")]
-    ManifestTooLarge(usize),
+    #[error("the update {0} was imported before; give it another version, or delete it first")]
+    Exists(UpdateId),
+}
+
+fn listed(issues: &[Issue]) -> String {
+    let lines: Vec<String> = issues
+        .iter()
+        .map(|Issue { path, message }| format!("{}: {message}", if path.is_empty() { "/" } else { path }))
+        .collect();
+    let plural = if lines.len() == 1 { "a mistake" } else { "mistakes" };
+    format!("{plural}: {}", lines.join("; "))
+}
+
+impl ImportError {
+    /// The HTTP status that says the same.
+    pub fn status(&self) -> u16 {
+        if matches!(self, Self::Exists(_)) { 409 } else { 400 }
+    }
+
+    /// The mistakes, each with its place.
+    pub fn issues(&self) -> &[Issue] {
+        if let Self::Invalid(issues) = self { issues } else { &[] }
+    }
 }
 
 impl ImportManifest {
     /// Reads an import manifest.
     ///
     /// # Errors
-    /// [`ImportError::Form`].
+    /// [`ImportError::Json`], [`ImportError::Invalid`] with every mistake of its form.
     pub fn parse(json: &str) -> Result<Self, ImportError> {
-        serde_json::from_str(json).map_err(|error| ImportError::Form(error.to_string()))
+        let value = serde_json::from_str(json).map_err(|error| ImportError::Json(error.to_string()))?;
+        Self::from_value(value)
+    }
+
+    /// An import manifest from parsed JSON.
+    ///
+    /// # Errors
+    /// [`ImportError::Invalid`] with every mistake of its form.
+    pub fn from_value(value: Value) -> Result<Self, ImportError> {
+        let mut checker = Checker::default();
+        checker.manifest(&value);
+        if checker.issues.is_empty() {
+            match serde_json::from_value(value) {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => checker.issue("", error.to_string()),
+            }
+        }
+        Err(ImportError::Invalid(checker.issues))
     }
 
     /// An import manifest for one firmware file: one `microsoft/swupdate:1` step, installed criteria = version.
@@ -225,6 +221,7 @@ impl ImportManifest {
                 filename: filename.to_owned(),
                 size_in_bytes: content.len() as u64,
                 hashes: BTreeMap::from([("sha256".to_owned(), sha256_base64(content))]),
+                properties: None,
                 related_files: None,
                 download_handler: None,
             }],
@@ -233,149 +230,86 @@ impl ImportManifest {
         }
     }
 
-    /// Checks everything that can be checked without the other updates.
+    /// Checks form and files; everything that can be checked without the other updates.
     pub(super) fn validate(&self, contents: &[(&str, &[u8])]) -> Result<(), ImportError> {
-        if !matches!(self.manifest_version.as_str(), "4.0" | "5.0" | "4" | "5") {
-            return Err(ImportError::ManifestVersion(self.manifest_version.clone()));
+        let value = serde_json::to_value(self).map_err(|error| ImportError::Json(error.to_string()))?;
+        let mut checker = Checker::default();
+        checker.manifest(&value);
+        if checker.issues.is_empty() {
+            self.check_files(contents, &mut checker);
         }
-        let UpdateId { provider, name, version } = &self.update_id;
-        for part in [provider, name] {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-            if part.is_empty() || part.len() > 64 || !part.chars().all(allowed) {
-                return Err(ImportError::UpdateId(part.clone()));
-            }
-        }
-        let numbers = version.split('.').count();
-        let number = |part: &str| part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty();
-        if !(2..=4).contains(&numbers) || !version.split('.').all(number) {
-            return Err(ImportError::Version(version.clone()));
-        }
-        count("characters of the description", self.description.as_ref().map_or(0, String::len), 0, MAX_DESCRIPTION)?;
-        if !is_timestamp(&self.created_date_time) {
-            return Err(ImportError::Created(self.created_date_time.clone()));
-        }
-        count("compatibility sets", self.compatibility.len(), 1, MAX_COMPATIBILITY)?;
-        for set in &self.compatibility {
-            count("properties of a compatibility set", set.len(), 1, MAX_COMPATIBILITY_PROPERTIES)?;
-            for (key, value) in set {
-                if !value.as_str().is_some_and(|value| (1..=64).contains(&value.len())) {
-                    return Err(ImportError::Compatibility(key.clone()));
-                }
-            }
-        }
-        count("steps", self.instructions.steps.len(), 1, MAX_STEPS)?;
-        for (step, import) in self.instructions.steps.iter().enumerate() {
-            import.validate().map_err(|why| ImportError::Step { step, why })?;
-        }
-        self.validate_files(contents)
+        if checker.issues.is_empty() { Ok(()) } else { Err(ImportError::Invalid(checker.issues)) }
     }
 
-    fn validate_files(&self, contents: &[(&str, &[u8])]) -> Result<(), ImportError> {
-        count("files", self.files.len(), 0, MAX_FILES)?;
-        let mut listed = BTreeMap::new();
-        for file in &self.files {
-            let name = &file.filename;
-            let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_+()".contains(c);
-            if name.is_empty() || name.len() > 255 || !name.chars().all(allowed) {
-                return Err(ImportError::FileName(name.clone()));
+    /// Every file that has to be handed over: JSON pointer, name, size, hashes.
+    fn expected(&self) -> impl Iterator<Item = (String, &str, u64, &BTreeMap<String, String>)> {
+        self.files.iter().enumerate().flat_map(|(index, file)| {
+            let path = format!("/files/{index}");
+            let related = file.related_files.iter().flatten().enumerate().map({
+                let path = path.clone();
+                move |(n, file)| {
+                    let path = format!("{path}/relatedFiles/{n}");
+                    (path, file.filename.as_str(), file.size_in_bytes, &file.hashes)
+                }
+            });
+            core::iter::once((path, file.filename.as_str(), file.size_in_bytes, &file.hashes)).chain(related)
+        })
+    }
+
+    fn check_files(&self, contents: &[(&str, &[u8])], checker: &mut Checker) {
+        let mut names = BTreeMap::new();
+        let mut sum = 0_u64;
+        for (path, name, size, hashes) in self.expected() {
+            sum = sum.saturating_add(size);
+            if let Some(other) = names.insert(name, path.clone()) {
+                let message = format!("the file {} is listed before, at {other}; give it another name", quote(name));
+                checker.issue(&format!("{path}/filename"), message);
+                continue;
             }
-            if listed.insert(name.as_str(), file).is_some() {
-                return Err(ImportError::FileTwice(name.clone()));
-            }
-            if file.related_files.is_some() || file.download_handler.is_some() {
-                return Err(ImportError::Delta(name.clone()));
-            }
-            let content = contents.iter().find(|(given, _)| given == name);
-            let (_, content) = content.ok_or_else(|| ImportError::FileMissing(name.clone()))?;
-            let differs = |what, actual: String, listed: String| ImportError::Content {
-                file: name.clone(),
-                what,
-                actual,
-                listed,
+            let Some((_, content)) = contents.iter().find(|(given, _)| *given == name) else {
+                let message = format!("the file {} was not handed over; send it along", quote(name));
+                checker.issue(&format!("{path}/filename"), message);
+                continue;
             };
-            if file.size_in_bytes != content.len() as u64 {
-                return Err(differs("size", content.len().to_string(), file.size_in_bytes.to_string()));
-            }
-            if file.size_in_bytes > MAX_FILE_SIZE {
-                return Err(differs("size", file.size_in_bytes.to_string(), format!("at most {MAX_FILE_SIZE}")));
+            if size != content.len() as u64 {
+                let message = format!("the file {} has {} bytes, not {size}", quote(name), content.len());
+                checker.issue(&format!("{path}/sizeInBytes"), message);
             }
             let hash = sha256_base64(content);
-            let given = file.hashes.get("sha256").map_or("", String::as_str);
-            if given != hash {
-                return Err(differs("sha256", hash, given.to_owned()));
+            if hashes.get("sha256") != Some(&hash) {
+                let message = format!(
+                    "the file {} has the SHA-256 {hash}; correct it, or send the file that is meant",
+                    quote(name)
+                );
+                checker.issue(&format!("{path}/hashes/sha256"), message);
             }
         }
-        if let Some((name, _)) = contents.iter().find(|(name, _)| !listed.contains_key(name)) {
-            return Err(ImportError::FileUnlisted((*name).to_owned()));
+        if sum > MAX_SIZE {
+            checker.issue("/files", format!("the files have {sum} bytes together, more than {MAX_SIZE} (2 GiB)"));
         }
-        let mut unused = listed.clone();
-        for (step, import) in self.instructions.steps.iter().enumerate() {
-            for name in import.files.iter().flatten() {
-                unused.remove(name.as_str());
-                if !listed.contains_key(name.as_str()) {
-                    return Err(ImportError::Step { step, why: format!("the file `{name}` is not listed") });
-                }
+        for (name, _) in contents.iter().filter(|(name, _)| !names.contains_key(name)) {
+            let message =
+                format!("the file {} was handed over, but is not listed; list it, or leave it out", quote(name));
+            checker.issue("/files", message);
+        }
+        let steps = || self.instructions.steps.iter().enumerate();
+        for (step, index, name) in steps()
+            .flat_map(|(step, import)| import.files.iter().flatten().enumerate().map(move |(i, name)| (step, i, name)))
+        {
+            if !self.files.iter().any(|file| file.filename == *name) {
+                let path = format!("/instructions/steps/{step}/files/{index}");
+                checker.issue(&path, format!("the file {} is not listed in `files`; list it there", quote(name)));
             }
         }
-        match unused.keys().next() {
-            Some(name) => Err(ImportError::FileUnused((*name).to_owned())),
-            None => Ok(()),
+        for (index, file) in self.files.iter().enumerate() {
+            let name = &file.filename;
+            if !steps().any(|(_, step)| step.files.iter().flatten().any(|used| used == name)) {
+                let message =
+                    format!("no step uses the file {}; name it in a step's `files`, or leave it out", quote(name));
+                checker.issue(&format!("/files/{index}/filename"), message);
+            }
         }
     }
-}
-
-impl ImportStep {
-    fn validate(&self) -> Result<(), String> {
-        match self.kind.as_deref() {
-            None | Some("inline") => {
-                let handler = self.handler.as_deref().ok_or("an inline step needs a handler")?;
-                let well_formed = handler.split_once('/').is_some_and(|(provider, rest)| {
-                    let version = rest.split_once(':').map(|(name, version)| (!name.is_empty(), version));
-                    !provider.is_empty()
-                        && version
-                            .is_some_and(|(named, v)| named && !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))
-                });
-                if !well_formed {
-                    return Err(format!("the handler `{handler}` is not of the form provider/name:version"));
-                }
-                if self.files.as_ref().is_none_or(Vec::is_empty) {
-                    return Err("an inline step needs a file".into());
-                }
-                if self.update_id.is_some() { Err("an inline step has no updateId".into()) } else { Ok(()) }
-            }
-            Some("reference") => {
-                if self.update_id.is_none() {
-                    return Err("a reference step needs an updateId".into());
-                }
-                if self.handler.is_some() || self.files.is_some() || self.handler_properties.is_some() {
-                    return Err("a reference step has neither handler nor files".into());
-                }
-                Ok(())
-            }
-            Some(other) => Err(format!("the type `{other}` is neither inline nor reference")),
-        }
-    }
-}
-
-fn count(what: &'static str, count: usize, min: usize, max: usize) -> Result<(), ImportError> {
-    if (min..=max).contains(&count) {
-        Ok(())
-    } else {
-        Err(ImportError::Count { what, count: count as u64, min: min as u64, max: max as u64 })
-    }
-}
-
-/// `2026-01-31T12:00:00[.1234567]Z`.
-fn is_timestamp(text: &str) -> bool {
-    let Some((seconds, rest)) = text.split_at_checked(19) else { return false };
-    let shape = seconds.bytes().enumerate().all(|(i, byte)| match i {
-        4 | 7 => byte == b'-',
-        10 => byte == b'T',
-        13 | 16 => byte == b':',
-        _ => byte.is_ascii_digit(),
-    });
-    let fraction = rest.strip_suffix('Z').map(|rest| rest.strip_prefix('.').unwrap_or(rest));
-    shape && fraction.is_some_and(|digits| digits.len() <= 9 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// SHA-256 in standard base64, as manifests have it: 44 characters.

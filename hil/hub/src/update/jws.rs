@@ -6,6 +6,8 @@
 //! All keys are RSA-3072 and all signatures PKCS#1 v1.5 with SHA-256. In the genuine ones `n` is in *standard* base64
 //! (`+` and `/`), against RFC 7518, while everything around it is base64url.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
@@ -16,36 +18,54 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::import::sha256_base64;
+use super::root_keys::{jwk_modulus, pkcs1};
 use crate::CloudError;
 use crate::keys::{Keys, RootKey, modulus_exponent, rsa_key};
 
 /// Signs update manifests.
 #[derive(Debug)]
 pub struct Signer {
-    signing: KeyPair,
+    signing: Arc<KeyPair>,
     sjwk: String,
     self_signed_sjwk: String,
 }
 
 impl Signer {
-    /// A signer with the Device Update keys of `keys`.
+    /// A signer with the first Device Update keys of `keys`.
     ///
     /// # Errors
     /// [`CloudError::Key`] if a key cannot be read or used.
     pub fn new(keys: &Keys) -> Result<Self, CloudError> {
         let root = rsa_key(&keys.adu_root_key_pem, "Device Update root key")?;
         let signing = rsa_key(&keys.adu_signing_key_pem, "Device Update signing key")?;
-        let header = json!({"alg": "RS256", "kid": keys.adu_root_kid}).to_string();
-        let (n, e) = modulus_exponent(&signing);
+        Self::with(&keys.adu_root_kid, &root, &keys.adu_signing_kid, &Arc::new(signing))
+    }
+
+    /// A signer whose signing key is vouched for by a root key.
+    ///
+    /// # Errors
+    /// [`CloudError::Key`] if a key refuses to sign.
+    pub(crate) fn with(
+        root_kid: &str,
+        root: &KeyPair,
+        signing_kid: &str,
+        signing: &Arc<KeyPair>,
+    ) -> Result<Self, CloudError> {
+        let header = json!({"alg": "RS256", "kid": root_kid}).to_string();
+        let (n, e) = modulus_exponent(signing);
         let jwk = json!({
             "kty": "RSA",
-            "n": STANDARD_NO_PAD.encode(n),
+            "n": jwk_modulus(&n),
             "e": URL_SAFE_NO_PAD.encode(e),
             "alg": "RS256",
-            "kid": keys.adu_signing_kid,
+            "kid": signing_kid,
         })
         .to_string();
-        Ok(Self { sjwk: compact(&header, &jwk, &root)?, self_signed_sjwk: compact(&header, &jwk, &signing)?, signing })
+        Ok(Self {
+            sjwk: compact(&header, &jwk, root)?,
+            self_signed_sjwk: compact(&header, &jwk, signing)?,
+            signing: signing.clone(),
+        })
     }
 
     /// The signature of a manifest: the text of the twin's `updateManifestSignature`.
@@ -86,10 +106,16 @@ impl Signer {
 
 fn compact(header: &str, payload: &str, key: &KeyPair) -> Result<String, CloudError> {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-    let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-        .map_err(|_| CloudError::Key { what: "Device Update key", why: "it refuses to sign".into() })?;
+    let signature = sign_rs256(key, signed.as_bytes())?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// A signature of RSASSA-PKCS1-v1_5 with SHA-256; the same message gives the same bytes.
+pub(super) fn sign_rs256(key: &KeyPair, message: &[u8]) -> Result<Vec<u8>, CloudError> {
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+        .map_err(|_| CloudError::Key { what: "Device Update key", why: "it refuses to sign".into() })?;
+    Ok(signature)
 }
 
 /// Why a signature is not accepted.
@@ -114,6 +140,9 @@ pub enum JwsError {
     /// the signature of the manifest is wrong
     #[error("the manifest was not signed by the signing key")]
     Signature,
+    /// the signing key is disabled
+    #[error("the signing key `{0}` is disabled")]
+    Disabled(String),
     /// the signature is for another manifest
     #[error("the signature is for another manifest")]
     Hash,
@@ -126,6 +155,8 @@ pub struct Verified {
     pub root_kid: String,
     /// Key id of the signing key.
     pub signing_kid: String,
+    /// The signing key, PKCS#1 RSAPublicKey in DER.
+    pub signing_key: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -191,7 +222,7 @@ pub fn verify(jws: &str, manifest: Option<&str>, roots: &[RootKey]) -> Result<Ve
     if manifest.is_some_and(|manifest| digest(&SHA256, manifest.as_bytes()).as_ref() != listed) {
         return Err(JwsError::Hash);
     }
-    Ok(Verified { root_kid: root_header.kid, signing_kid: jwk.kid })
+    Ok(Verified { root_kid: root_header.kid, signing_kid: jwk.kid, signing_key: pkcs1(&n, &e) })
 }
 
 type Parts<'a> = (Vec<u8>, Vec<u8>, &'a str, Vec<u8>);
@@ -213,7 +244,7 @@ fn any_base64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()
 }
 
-fn rs256(n: &[u8], e: &[u8], message: &str, signature: &[u8]) -> bool {
+pub(super) fn rs256(n: &[u8], e: &[u8], message: &str, signature: &[u8]) -> bool {
     let strip = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
     let key = PublicKeyComponents { n: strip(n), e: strip(e) };
     key.verify(&RSA_PKCS1_2048_8192_SHA256, message.as_bytes(), signature).is_ok()

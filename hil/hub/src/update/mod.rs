@@ -1,20 +1,31 @@
 //! Device Update for IoT Hub: import, sign, deploy, judge.
 
 mod deploy;
+mod forge;
 mod import;
 mod judge;
 pub mod jws;
 mod manifest;
+pub mod root_keys;
+mod schema;
+mod service;
+mod store;
 
 use serde::{Deserialize, Serialize};
 
-pub use deploy::{DeployError, DeployOptions, Deployment, DeploymentId, Forgery, Status};
-pub(crate) use deploy::{apply_patch, cancel_patch, compatible};
-pub use import::{ImportError, ImportFile, ImportManifest, ImportStep, Instructions, MAX_STEPS};
+pub use deploy::{DeployError, DeployOptions, Deployment, DeploymentId, Status};
+pub(crate) use deploy::{Offer, apply_patch, cancel_patch, compatible};
+pub use forge::Forgery;
+pub(crate) use forge::sign;
+pub use import::{DownloadHandler, ImportError, ImportFile, ImportManifest, ImportStep, Instructions, RelatedFile};
 pub(crate) use judge::judge;
 pub use judge::{Judgement, State};
-pub(crate) use manifest::hex;
+pub(crate) use manifest::{Imported, hex};
 pub use manifest::{Update, UpdateFile};
+pub use schema::{Issue, MAX_STEPS};
+pub(crate) use service::Service;
+pub(crate) use store::Store;
+pub use store::{DeleteError, FileView, InstructionsView, UpdateFilter, UpdateView};
 
 /// Name of the component in which agent and service talk.
 pub const COMPONENT: &str = "deviceUpdate";
@@ -35,6 +46,20 @@ pub struct UpdateId {
     pub name: String,
     /// Two to four numbers with dots.
     pub version: String,
+}
+
+impl UpdateId {
+    /// The same id with a version without leading zeros, as the service keeps it.
+    pub fn normalised(&self) -> Self {
+        let number = |part: &str| part.parse::<u32>().map_or_else(|_| part.to_owned(), |number| number.to_string());
+        let version = self.version.split('.').map(number).collect::<Vec<_>>().join(".");
+        Self { version, ..self.clone() }
+    }
+
+    /// The numbers of the version, by which it is newer or older than another.
+    pub fn version_numbers(&self) -> Vec<u32> {
+        self.version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    }
 }
 
 impl core::fmt::Display for UpdateId {

@@ -34,7 +34,8 @@ fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
     let now = context.rig.now();
     let deployed = {
         let mut cloud = context.rig.cloud();
-        let update = cloud.import_update(&manifest, &[(FILE, image)]).map_err(|why| Error::Hub(why.to_string()))?;
+        let update =
+            cloud.import_update(now, &manifest, &[(FILE, image)]).map_err(|why| Error::Hub(why.to_string()))?;
         if let Some(fault) = fault {
             cloud.set_file_fault(FILE, fault);
         }
