@@ -12,6 +12,7 @@ use crate::board::BoardSelector;
 use crate::campaign::{self, CampaignReport, GlitchArgs, PowercutArgs};
 use crate::error::Error;
 use crate::exec::ExecArgs;
+use crate::hub::{self, HubArgs};
 use crate::image::{self, ImageCommand};
 use crate::live::{self, BoardArgs};
 use crate::provision::{self, ProvisionArgs};
@@ -41,6 +42,8 @@ enum Command {
     Exec(ExecArgs),
     /// Run a virtual board by itself: log, UART, button, network, debuggers
     Board(Box<BoardArgs>),
+    /// Run a local IoT Hub with Device Update, and administer it
+    Hub(Box<HubArgs>),
     /// Load a signed image into a board whose bootloader has nothing to start
     Rescue(RescueArgs),
     /// Make, sign, verify and show update images and their keys
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list(&args),
         Command::Exec(args) => return crate::exec::exec(args),
         Command::Board(args) => live::board(&args).map_err(|error| Error::Live(Box::new(error))),
+        Command::Hub(args) => hub::hub(*args).map_err(|error| Error::HubCommand(Box::new(error))),
         Command::Rescue(args) => rescue::rescue(&args),
         Command::Image(command) => image::image(&command).map_err(|error| Error::Image(Box::new(error))),
         Command::Provision(args) => provision::provision(&args).map_err(|error| Error::Provision(Box::new(error))),

@@ -76,6 +76,9 @@ pub enum Error {
     /// A board could not run by itself.
     #[error("{0}")]
     Live(Box<crate::live::LiveError>),
+    /// The hub could not run or do what it was asked for.
+    #[error("{0}")]
+    HubCommand(Box<crate::hub::HubError>),
     /// A board could not be rescued.
     #[error("{0}")]
     Rescue(Box<crate::rescue::RescueError>),

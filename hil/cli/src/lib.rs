@@ -17,6 +17,7 @@ mod debug_info;
 pub mod elf;
 pub mod error;
 pub mod exec;
+pub mod hub;
 pub mod image;
 pub mod live;
 pub mod provision;

@@ -104,6 +104,11 @@ impl Device {
         &self.id
     }
 
+    /// How the device proves who it is.
+    pub fn attestation(&self) -> &Attestation {
+        &self.record.attestation
+    }
+
     /// Whether the device may connect.
     pub fn is_enabled(&self) -> bool {
         self.record.enabled

@@ -1,0 +1,159 @@
+//! Sockets: bytes between a connection of the network and one of the cloud.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use hub::tls::AskOnly;
+use hub::{ConnId, Keys, Peer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::config::Limits;
+use crate::core::Core;
+
+/// What is read at once. Of the thread, so that an idle connection keeps no buffer.
+const CHUNK: usize = 32 * 1024;
+
+/// What a listener accepts.
+#[derive(Clone)]
+pub enum Kind {
+    /// MQTT over TLS.
+    Mqtts(TlsAcceptor),
+    /// MQTT.
+    Mqtt,
+    /// The file server.
+    Http,
+}
+
+/// TLS as IoT Hub has it, and 1.3: a client certificate is asked for in every handshake and judged later.
+///
+/// # Errors
+/// If chain and key of `keys` cannot be used.
+pub fn acceptor(keys: &Keys) -> Result<TlsAcceptor, rustls::Error> {
+    let provider = Arc::new(default_provider());
+    let verifier = Arc::new(AskOnly::new(provider.signature_verification_algorithms));
+    let general = |error: rustls::pki_types::pem::Error| rustls::Error::General(error.to_string());
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&keys.tls_chain_pem).collect::<Result<_, _>>().map_err(general)?;
+    let key = PrivateKeyDer::from_pem_slice(&keys.tls_key_pem).map_err(general)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    // Azure resumes no sessions for devices; and each ticket would cost an idle device memory.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Accepts connections, for ever. Each has a task of its own, which ends when `stop` says so.
+pub async fn listen(listener: TcpListener, kind: Kind, core: Arc<Core>, limits: Limits, room: Arc<Semaphore>) {
+    loop {
+        // Waiting clients stay in the system's queue while there is no room.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                // Out of descriptors, or the client has gone already.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let (kind, core, limits) = (kind.clone(), Arc::clone(&core), limits.clone());
+        tokio::spawn(async move {
+            serve(stream, kind, &core, &limits).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, kind: Kind, core: &Core, limits: &Limits) {
+    // Without it, small answers wait for the acknowledgement of the ones before.
+    let _ = stream.set_nodelay(true);
+    let patience = Duration::from_secs(limits.write_seconds);
+    match kind {
+        Kind::Http => run(stream, core, core.open(None), patience).await,
+        Kind::Mqtt => run(stream, core, core.open(Some(Peer::default())), patience).await,
+        Kind::Mqtts(acceptor) => {
+            let handshake = Duration::from_secs(limits.handshake_seconds);
+            let Ok(Ok(stream)) = tokio::time::timeout(handshake, acceptor.accept(stream)).await else { return };
+            let peer = peer(stream.get_ref().1);
+            // In a box: the handshake's future is larger than what follows it.
+            Box::pin(run(stream, core, core.open(Some(peer)), patience)).await;
+        }
+    }
+}
+
+fn peer(connection: &rustls::ServerConnection) -> Peer {
+    let certificates = connection.peer_certificates().unwrap_or_default();
+    Peer {
+        sni: connection.server_name().map(str::to_owned),
+        certificates: certificates.iter().map(|certificate| certificate.to_vec()).collect(),
+    }
+}
+
+async fn run<S>(mut stream: S, core: &Core, (conn, waker): (ConnId, Arc<Notify>), patience: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Ends well or not: the cloud is told the same.
+    let _ = pump(&mut stream, core, conn, &waker, patience).await;
+    core.closed(conn);
+}
+
+/// Carries bytes until either side ends.
+async fn pump<S>(stream: &mut S, core: &Core, conn: ConnId, waker: &Notify, patience: Duration) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut received = Vec::new();
+    loop {
+        let output = core.exchange(conn, &received);
+        received.clear();
+        if !output.bytes.is_empty() {
+            let write = async {
+                stream.write_all(&output.bytes).await?;
+                stream.flush().await
+            };
+            tokio::time::timeout(patience, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            // There may be more of a long body.
+            continue;
+        }
+        if output.close {
+            let _ = tokio::time::timeout(patience, stream.shutdown()).await;
+            return Ok(());
+        }
+        tokio::select! {
+            read = read(stream) => received = read?,
+            () = waker.notified() => {}
+        }
+    }
+}
+
+/// What has arrived; an error at the end.
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+    }
+    poll_fn(|context| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+            let filled = buffer.filled();
+            Poll::Ready(if filled.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(filled.to_vec()) })
+        })
+    })
+    .await
+}

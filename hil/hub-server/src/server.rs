@@ -1,0 +1,132 @@
+//! A hub that runs: listeners, timers, and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::api;
+use crate::config::Config;
+use crate::core::Core;
+use crate::edge::{self, Kind};
+use crate::error::ServerError;
+use crate::keys;
+
+/// Time that open connections get at the end to take what is on its way to them.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A hub with its listeners.
+pub struct Server {
+    core: Arc<Core>,
+    tasks: JoinSet<()>,
+    addresses: Addresses,
+    token: Option<String>,
+}
+
+/// Where a hub listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// MQTT over TLS.
+    pub mqtts: SocketAddr,
+    /// MQTT without TLS, if asked for.
+    pub mqtt: Option<SocketAddr>,
+    /// File server.
+    pub files: SocketAddr,
+    /// API and dashboard.
+    pub admin: SocketAddr,
+}
+
+impl Server {
+    /// Opens everything; what was stored is there again when this returns.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn start(config: &Config) -> Result<Self, ServerError> {
+        let keys = keys::open(config)?;
+        Self::start_with(config, keys).await
+    }
+
+    /// The same, under other keys than those of the directory.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn start_with(config: &Config, keys: hub::Keys) -> Result<Self, ServerError> {
+        let bind = async |what: &'static str, port: u16| {
+            let address = SocketAddr::new(config.bind, port);
+            let failed = |why| ServerError::Listen { what, address, why };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            Ok::<_, ServerError>((listener, address))
+        };
+        let (mqtts, mqtts_at) = bind("MQTT over TLS", config.ports.mqtts).await?;
+        let mqtt = match config.ports.mqtt {
+            Some(port) => Some(bind("MQTT", port).await?),
+            None => None,
+        };
+        let (files, files_at) = bind("the file server", config.ports.files).await?;
+        let (admin, admin_at) = bind("the API", config.ports.admin).await?;
+        let acceptor = edge::acceptor(&keys)?;
+        let core = Core::new(config, keys, &format!("{}:{}", config.host, files_at.port()))?;
+        let addresses =
+            Addresses { mqtts: mqtts_at, mqtt: mqtt.as_ref().map(|(_, at)| *at), files: files_at, admin: admin_at };
+        let room = Arc::new(Semaphore::new(config.limits.connections));
+        let mut tasks = JoinSet::new();
+        let mut listen = |listener, kind| {
+            tasks.spawn(edge::listen(listener, kind, Arc::clone(&core), config.limits.clone(), Arc::clone(&room)));
+        };
+        listen(mqtts, Kind::Mqtts(acceptor));
+        if let Some((mqtt, _)) = mqtt {
+            listen(mqtt, Kind::Mqtt);
+        }
+        listen(files, Kind::Http);
+        let token = config.token.clone().or_else(|| (!config.bind.is_loopback()).then(api::new_token));
+        tasks.spawn(api::serve(admin, Arc::clone(&core), api::Access::new(token.clone()), config.limits.body));
+        let timer = Arc::clone(&core);
+        tasks.spawn(async move { timer.run_timer().await });
+        let sync = Arc::clone(&core);
+        tasks.spawn(async move { sync.run_sync().await });
+        Ok(Self { core, tasks, addresses, token })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The token that changes over the API need, if they need one.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// What is behind the edges.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Waits until the hub has to stop by itself; yields why.
+    pub async fn failed(&self) -> String {
+        let mut halted = self.core.halted();
+        match halted.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops accepting, closes every connection with what is on its way to it, and brings the state to the disk.
+    ///
+    /// # Errors
+    /// [`ServerError::Store`].
+    pub async fn stop(mut self) -> Result<(), ServerError> {
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        self.core.call(|cloud, now| cloud.close_all(now));
+        let end = tokio::time::Instant::now() + DRAIN;
+        while self.core.open_connections() > 0 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.core.sync()
+    }
+}
