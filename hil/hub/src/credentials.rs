@@ -9,6 +9,7 @@ use ring::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::sas::Token;
+use crate::x509;
 
 /// What identifies a certificate: a digest of its DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,7 +89,8 @@ impl TryFrom<String> for Thumbprint {
 ///
 /// As JSON it has the shape of the hub's identity registry:
 /// `{"type":"sas","symmetricKey":{"primaryKey":…,"secondaryKey":…}}` with base64 keys, or
-/// `{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":…,"secondaryThumbprint":…}}`.
+/// `{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":…,"secondaryThumbprint":…}}`, or
+/// `{"type":"certificateAuthority"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Wire", try_from = "Wire")]
 pub enum Attestation {
@@ -106,6 +108,9 @@ pub enum Attestation {
         /// Second certificate, for rotation.
         secondary: Option<Thumbprint>,
     },
+    /// A TLS client certificate that a verified CA of the hub vouches for, and whose common name is the device id (of a
+    /// module, `device/module`).
+    X509Ca,
 }
 
 /// What a client presented.
@@ -113,8 +118,12 @@ pub enum Attestation {
 pub(crate) struct Presented<'a> {
     /// Password of the CONNECT; `None` if it is absent or empty.
     pub password: Option<&'a str>,
+    /// Who it says it is: what the common name of a certificate has to be.
+    pub name: &'a str,
     /// Client certificates, leaf first, DER.
     pub certificates: &'a [Vec<u8>],
+    /// CA certificates that are trusted, DER.
+    pub anchors: &'a [&'a [u8]],
     /// Unix time.
     pub now: u64,
 }
@@ -130,6 +139,15 @@ impl Attestation {
         Self::X509 { primary, secondary: None }
     }
 
+    /// `sas`, `selfSigned` or `certificateAuthority`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SymmetricKey { .. } => "sas",
+            Self::X509 { .. } => "selfSigned",
+            Self::X509Ca => "certificateAuthority",
+        }
+    }
+
     /// Checks what a client presented for `resource`; yields when a token expires (Unix time).
     pub(crate) fn check(&self, resource: &str, presented: Presented<'_>) -> Result<Option<u64>, String> {
         match (self, presented.password) {
@@ -140,15 +158,34 @@ impl Attestation {
                 Ok(Some(token.expiry))
             }
             (Self::SymmetricKey { .. }, None) => Err("the device is enrolled with a key, but sent no password".into()),
-            (Self::X509 { .. }, Some(_)) => {
+            (Self::X509 { .. } | Self::X509Ca, Some(_)) => {
                 Err("the device is enrolled with a certificate, but sent a password".into())
             }
             (Self::X509 { primary, secondary }, None) => match presented.certificates.first() {
-                Some(leaf) if core::iter::once(primary).chain(secondary).any(|known| known.fits(leaf)) => Ok(None),
+                Some(leaf) if core::iter::once(primary).chain(secondary).any(|known| known.fits(leaf)) => {
+                    // Only the digest counts; the service does not look at the dates of such a certificate either.
+                    Ok(None)
+                }
                 Some(_) => Err("the client certificate is not the enrolled one".into()),
                 None => Err("the client presented no certificate".into()),
             },
+            (Self::X509Ca, None) => {
+                check_named_chain(presented)?;
+                Ok(None)
+            }
         }
+    }
+}
+
+/// Checks that the client's chain leads to a trusted CA, and that its leaf is for who the client says it is.
+pub(crate) fn check_named_chain(presented: Presented<'_>) -> Result<(), String> {
+    x509::check_chain(presented.certificates, presented.anchors, presented.now)?;
+    let leaf = presented.certificates.first().map_or(&[][..], Vec::as_slice);
+    let name = x509::common_name(leaf).map_err(|why| format!("the client certificate is unusable: {why}"))?;
+    if name == presented.name {
+        Ok(())
+    } else {
+        Err(format!("the client certificate is for `{name}`, not for `{}`", presented.name))
     }
 }
 
@@ -180,6 +217,7 @@ struct WireThumbprints {
 impl From<Attestation> for Wire {
     fn from(attestation: Attestation) -> Self {
         match attestation {
+            Attestation::X509Ca => Self { r#type: "certificateAuthority".into(), ..Self::default() },
             Attestation::SymmetricKey { primary, secondary } => Self {
                 r#type: "sas".into(),
                 symmetric_key: Some(WireKeys {
@@ -210,9 +248,12 @@ impl TryFrom<Wire> for Attestation {
             ("selfSigned", _, Some(thumbprints)) => {
                 Ok(Self::X509 { primary: thumbprints.primary_thumbprint, secondary: thumbprints.secondary_thumbprint })
             }
+            ("certificateAuthority", ..) => Ok(Self::X509Ca),
             ("sas", None, _) => Err("an authentication of type `sas` needs a `symmetricKey`".into()),
             ("selfSigned", _, None) => Err("an authentication of type `selfSigned` needs an `x509Thumbprint`".into()),
-            (other, ..) => Err(format!("the authentication type `{other}` is not `sas` or `selfSigned`")),
+            (other, ..) => {
+                Err(format!("the authentication type `{other}` is not `sas`, `selfSigned` or `certificateAuthority`"))
+            }
         }
     }
 }
@@ -243,6 +284,7 @@ mod tests {
             Attestation::symmetric([7; 32]),
             Attestation::SymmetricKey { primary: vec![1; 16], secondary: Some(vec![2; 64]) },
             Attestation::thumbprint(thumbprint),
+            Attestation::X509Ca,
             Attestation::X509 { primary: thumbprint, secondary: Some(Thumbprint::sha256(b"abc")) },
         ] {
             let text = serde_json::to_string(&attestation).expect("writes");

@@ -14,7 +14,7 @@ use sim_base::{Instant, Rng};
 use crate::credentials::{Attestation, Presented};
 use crate::durable::{self, Change};
 use crate::event::EventKind;
-use crate::iot_hub::{Hub, query};
+use crate::iot_hub::{Effects, Hub, NewDevice, query};
 use crate::sas;
 use crate::utc::Utc;
 
@@ -170,7 +170,7 @@ pub(crate) struct Context<'a> {
     pub now: Instant,
     pub utc: &'a Utc,
     pub hub: &'a mut Hub,
-    pub events: &'a mut Vec<EventKind>,
+    pub effects: &'a mut Effects,
 }
 
 impl Service {
@@ -287,7 +287,7 @@ impl Service {
             },
             Ok(Outcome::Final(body)) => Reply { topic: format!("$dps/registrations/res/200/?$rid={rid}"), body },
             Err(Refusal { code, message, why }) => {
-                context.events.push(EventKind::DpsRefused {
+                context.effects.events.push(EventKind::DpsRefused {
                     registration: client.registration.clone(),
                     error_code: code,
                     why,
@@ -314,6 +314,8 @@ impl Service {
         let check = |attestation: &Attestation| {
             let resource = format!("{}/registrations/{id}", self.id_scope);
             let presented = Presented {
+                name: id,
+                anchors: &[],
                 password: client.password.as_deref(),
                 certificates: &client.certificates,
                 now: context.utc.seconds(context.now),
@@ -384,7 +386,7 @@ impl Service {
         // One operation for each registration: a client that registers anew has forgotten the old one.
         self.operations.retain(|_, operation| operation.registration != client.registration);
         self.operations.insert(id.clone(), operation);
-        context.events.push(EventKind::DpsAssigning { registration: client.registration.clone() });
+        context.effects.events.push(EventKind::DpsAssigning { registration: client.registration.clone() });
         Ok(Outcome::Assigning(json!({"operationId": id, "status": "assigning"})))
     }
 
@@ -409,10 +411,10 @@ impl Service {
         if !operation.assigned {
             operation.assigned = true;
             // A device that comes back to the same hub keeps its registration and its twin.
-            if context.hub.device(&enrolled.device_id).is_none() {
-                context.hub.register(&enrolled.device_id, enrolled.attestation.clone(), enrolled.tags.clone());
-            }
-            context.events.push(EventKind::DpsAssigned {
+            let attestation = Some(enrolled.attestation.clone());
+            let new = NewDevice { attestation, tags: enrolled.tags.clone(), ..NewDevice::default() };
+            let _ = context.hub.provision(context.now, &enrolled.device_id, new, false, context.effects);
+            context.effects.events.push(EventKind::DpsAssigned {
                 registration: client.registration.clone(),
                 device: enrolled.device_id.clone(),
                 model_id: operation.model_id.clone(),

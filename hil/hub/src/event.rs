@@ -7,19 +7,24 @@ use serde_json::Value;
 use sim_base::Instant;
 
 use crate::cloud::ConnId;
+use crate::durable;
+use crate::iot_hub::{MessageOutcome, MethodCallId, Operation, Properties};
 
-/// Something that happened at the services.
-#[derive(Clone, Debug, PartialEq)]
+/// Something that happened at the services. As JSON the members of [`EventKind`] stand beside `at`, which is in
+/// nanoseconds since the cloud's epoch, and `conn`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CloudEvent {
     /// When.
+    #[serde(with = "durable::instant")]
     pub at: Instant,
     /// On which connection, if on one.
     pub conn: Option<ConnId>,
     /// What.
+    #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// The kinds of event.
+/// The kinds of event. A `device` that is a module is `device/module`.
 ///
 /// As JSON: an object with the variant's name as `kind`. A body is its text, or `base64:…` if it is not UTF-8.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -140,25 +145,81 @@ pub enum EventKind {
         body: Vec<u8>,
         /// Whether the broker sent it as the device's last will.
         will: bool,
+        /// System properties, by the names of the built-in endpoint, e.g. `content-type`.
+        system: Properties,
+        /// Application properties.
+        properties: Properties,
     },
     /// The device answered a direct method.
     MethodAnswered {
         /// Device id.
         device: String,
         /// The call, as `invoke_method` returned it.
-        call: crate::iot_hub::MethodCallId,
+        call: MethodCallId,
         /// Status chosen by the device.
         status: i32,
         /// Payload.
         #[serde(serialize_with = "text_or_base64")]
         body: Vec<u8>,
     },
-    /// The device did not answer a direct method in time.
+    /// The device did not answer a direct method in time: status 504, error code 504101.
     MethodTimedOut {
         /// Device id.
         device: String,
         /// The call, as `invoke_method` returned it.
-        call: crate::iot_hub::MethodCallId,
+        call: MethodCallId,
+    },
+    /// The device was not there for a direct method within its connect timeout: status 404, error code 404103.
+    MethodNotOnline {
+        /// Device id.
+        device: String,
+        /// The call, as `invoke_method` returned it.
+        call: MethodCallId,
+    },
+    /// A cloud-to-device message has left its queue.
+    MessageSettled {
+        /// Device id.
+        device: String,
+        /// Message id.
+        message_id: String,
+        /// What became of it.
+        outcome: MessageOutcome,
+    },
+    /// A feedback record: what became of a message whose sender wanted to be told.
+    Feedback {
+        /// Device id.
+        device: String,
+        /// Generation of the device.
+        generation_id: String,
+        /// Id of the message.
+        original_message_id: String,
+        /// `Success`, `Expired`, `DeliveryCountExceeded` or `Purged`.
+        status_code: String,
+        /// When it happened.
+        enqueued_time_utc: String,
+    },
+    /// An operation was one too many for the hub's rate.
+    Throttled {
+        /// Device id.
+        device: String,
+        /// Which kind.
+        operation: Operation,
+    },
+    /// A fault that was asked for has acted.
+    FaultActed {
+        /// Device id.
+        device: String,
+        /// What it did, for a reader.
+        what: String,
+    },
+    /// A subscription failed; the connection stays.
+    SubscriptionRefused {
+        /// Device id.
+        device: String,
+        /// Topic filter.
+        filter: String,
+        /// The reason.
+        why: String,
     },
     /// The client acknowledged a QoS 1 message of the server.
     Acknowledged {
@@ -239,6 +300,12 @@ pub enum CloseReason {
     /// the server closed the connection because it was told to
     #[error("the server closed the connection because it was told to")]
     Administrative,
+    /// a fault that was asked for has cut the connection
+    #[error("a fault that was asked for has cut the connection")]
+    Cut,
+    /// the device sent more than the hub's rate allows
+    #[error("the device sent more than the hub's rate allows")]
+    Throttled,
     /// the client does not take what is sent to it
     #[error("the client does not take what is sent to it")]
     SlowConsumer,

@@ -12,6 +12,7 @@
 //! | [`dps`] | Device Provisioning Service |
 //! | [`iot_hub`] | device registry, twins, telemetry, methods, cloud-to-device messages |
 //! | [`update`] | Device Update: import, sign, deploy, judge |
+//! | [`x509`] | certificates of devices and their CAs |
 //! | [`files`] | the HTTP/1.1 server from which devices download |
 
 mod cloud;
@@ -27,6 +28,7 @@ pub mod sas;
 pub mod tls;
 pub mod update;
 mod utc;
+pub mod x509;
 
 pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
 pub use credentials::{Attestation, Thumbprint};
@@ -34,7 +36,11 @@ pub use dps::{EnrolError, Enrolment, GroupEnrolment};
 pub use durable::Change;
 pub use event::{CloseReason, CloudEvent, EventKind};
 pub use files::FileFault;
-pub use iot_hub::{Device, HubError, MethodCallId, Twin, TwinError};
+pub use iot_hub::{
+    Ack, CaCertificate, Device, DeviceFault, DeviceQuery, DeviceUpdate, HubError, Message, MessageOutcome,
+    MessageSettings, MethodCallId, MethodRequest, NewDevice, Operation, Properties, QueuedMessage, Throttle, Twin,
+    TwinError, TwinUpdate,
+};
 pub use keys::{Keys, RootKey};
 pub use tls::Peer;
 pub use update::{

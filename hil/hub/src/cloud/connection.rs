@@ -6,8 +6,8 @@ use super::{Cloud, ConnId};
 use crate::dps::{self, Context};
 use crate::event::{CloseReason, EventKind};
 use crate::files;
-use crate::iot_hub::{Effects, Outgoing};
-use crate::mqtt::{self, Connect, Input, Session, Tag, Will};
+use crate::iot_hub::{Accepted, DeviceFault, Effects, Outgoing};
+use crate::mqtt::{self, Connect, Input, Session, Tag, Unacknowledged, Will};
 use crate::tls::{Peer, Stream};
 
 /// Who is at the other end of an MQTT connection.
@@ -33,6 +33,9 @@ pub(super) struct Connection {
     /// What TLS proved, here or at the edge.
     peer: Peer,
     layer: Layer,
+    /// Bytes that may still come, or be sent, before the connection is cut.
+    cut_received: Option<u64>,
+    cut_sent: Option<u64>,
     /// TLS failed, or the peer is gone: nothing can be sent any more but what TLS still has queued.
     broken: Option<CloseReason>,
     end_noted: bool,
@@ -45,9 +48,38 @@ pub(super) struct End {
     pub client: Client,
     pub why: CloseReason,
     pub will: Option<Will>,
+    pub unacknowledged: Vec<Unacknowledged>,
 }
 
 impl Connection {
+    /// Cuts the connection after so many bytes more; 0 does not cut it.
+    pub(super) fn cut_after(&mut self, fault: DeviceFault) {
+        match fault {
+            DeviceFault::CutReceived { bytes } => self.cut_received = Some(bytes).filter(|bytes| *bytes > 0),
+            DeviceFault::CutSent { bytes } => self.cut_sent = Some(bytes).filter(|bytes| *bytes > 0),
+            _ => {}
+        }
+    }
+
+    /// The part of what came from the network that comes through.
+    pub(super) fn admit<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let Some(left) = &mut self.cut_received else { return bytes };
+        let len = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        *left -= len as u64;
+        &bytes[..len]
+    }
+
+    /// Cuts the connection if its bytes are used up.
+    pub(super) fn cut_if_due(&mut self) {
+        if self.cut_received == Some(0) || self.cut_sent == Some(0) {
+            self.end(CloseReason::Cut);
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.layer_ended() == Some(&CloseReason::Cut)
+    }
+
     pub(super) fn mqtt(now: Instant, tls: Option<Stream>, peer: Peer) -> Self {
         let session = Box::new(Session::new(now));
         Self::new(tls, peer, Layer::Mqtt { session, client: Client::Nobody })
@@ -58,7 +90,16 @@ impl Connection {
     }
 
     fn new(tls: Option<Stream>, peer: Peer, layer: Layer) -> Self {
-        Self { tls: tls.map(Box::new), peer, layer, broken: None, end_noted: false, scheduled: Instant::NEVER }
+        Self {
+            tls: tls.map(Box::new),
+            peer,
+            layer,
+            cut_received: None,
+            cut_sent: None,
+            broken: None,
+            end_noted: false,
+            scheduled: Instant::NEVER,
+        }
     }
 
     /// Takes off the TLS layer, if there is one.
@@ -98,6 +139,20 @@ impl Connection {
     }
 
     pub(super) fn transmit(&mut self) -> Vec<u8> {
+        // A cut is not a goodbye: what is queued is lost.
+        if self.is_cut() {
+            return Vec::new();
+        }
+        let mut out = self.output();
+        if let Some(left) = &mut self.cut_sent {
+            out.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= out.len() as u64;
+            self.cut_if_due();
+        }
+        out
+    }
+
+    fn output(&mut self) -> Vec<u8> {
         let plaintext = match &mut self.layer {
             Layer::Mqtt { session, .. } => session.transmit(),
             Layer::Http(http) => http.transmit(),
@@ -128,6 +183,9 @@ impl Connection {
     }
 
     pub(super) fn has_output(&self) -> bool {
+        if self.is_cut() {
+            return false;
+        }
         let layer = match &self.layer {
             Layer::Mqtt { session, .. } => session.has_output(),
             Layer::Http(http) => http.has_output(),
@@ -168,11 +226,15 @@ impl Connection {
         if core::mem::replace(&mut self.end_noted, true) {
             return None;
         }
-        let (client, will) = match &mut self.layer {
-            Layer::Mqtt { session, client } => (core::mem::replace(client, Client::Nobody), session.take_will()),
-            Layer::Http(_) => (Client::Nobody, None),
-        };
-        Some(End { client, why, will })
+        Some(match &mut self.layer {
+            Layer::Mqtt { session, client } => End {
+                client: core::mem::replace(client, Client::Nobody),
+                why,
+                will: session.take_will(),
+                unacknowledged: session.take_unacknowledged(),
+            },
+            Layer::Http(_) => End { client: Client::Nobody, why, will: None, unacknowledged: Vec::new() },
+        })
     }
 
     /// Ends the connection if it was silent for too long; yields whether it changed.
@@ -251,12 +313,15 @@ impl Cloud {
                 Ok(())
             }
             (Input::Publish(publish), Client::Device(id)) => {
-                let outcome = self.hub.publish(&id, &publish.topic, publish.body, &mut effects);
-                self.acknowledge(conn, publish.id, &outcome);
+                let packet = publish.id;
+                let outcome = self.hub.publish(now, &id, publish, &mut effects);
+                if packet.is_none() || outcome.is_err() || !self.hub.drops_puback(&id, &mut effects) {
+                    self.acknowledge(conn, packet, &outcome);
+                }
                 outcome
             }
             (Input::Publish(publish), Client::Registration(client)) => {
-                let mut context = Context { now, utc: &self.utc, hub: &mut self.hub, events: &mut effects.events };
+                let mut context = Context { now, utc: &self.utc, hub: &mut self.hub, effects: &mut effects };
                 let reply = self.dps.publish(&mut context, &client, &publish.topic, &publish.body);
                 let outcome = reply.map(|reply| {
                     if let Some(qos) = client.granted {
@@ -265,22 +330,22 @@ impl Cloud {
                     }
                 });
                 self.acknowledge(conn, publish.id, &outcome);
-                outcome
+                outcome.map_err(CloseReason::Protocol)
             }
             (Input::Subscribe { id, filters }, Client::Device(device)) => {
                 // SUBACK leaves before anything that the subscription releases.
-                let outcome = self.hub.subscribe(&device, &filters, &mut effects);
-                outcome.map(|codes| {
+                let outcome = self.hub.subscribe(now, &device, &filters, &mut effects);
+                outcome.map_err(CloseReason::Protocol).map(|codes| {
                     if let Some(session) = self.session(conn) {
                         session.granted(id, &codes);
                     }
                 })
             }
             (Input::Subscribe { id, filters }, Client::Registration(client)) => {
-                self.subscribe_dps(conn, id, &filters, client, &mut effects)
+                self.subscribe_dps(conn, id, &filters, client, &mut effects).map_err(CloseReason::Protocol)
             }
             (Input::Unsubscribe { filters }, Client::Device(device)) => {
-                self.hub.unsubscribe(&device, &filters);
+                self.hub.unsubscribe(now, &device, &filters);
                 Ok(())
             }
             (Input::Unsubscribe { .. }, Client::Registration(mut client)) => {
@@ -289,7 +354,7 @@ impl Cloud {
                 Ok(())
             }
             (Input::Acknowledged { topic, tag }, Client::Device(device)) => {
-                self.hub.acknowledged(&device, tag);
+                self.hub.acknowledged(now, &device, tag, &mut effects);
                 effects.events.push(EventKind::Acknowledged { device, topic });
                 Ok(())
             }
@@ -303,13 +368,13 @@ impl Cloud {
         if let Err(why) = outcome
             && let Some(session) = self.session(conn)
         {
-            session.end(CloseReason::Protocol(why));
+            session.end(why);
         }
         self.apply(now, Some(conn), effects);
     }
 
     /// PUBACK before anything that the message leads to, but not for one that closes the connection.
-    fn acknowledge<T>(&mut self, conn: ConnId, id: Option<u16>, outcome: &Result<T, String>) {
+    fn acknowledge<T, E>(&mut self, conn: ConnId, id: Option<u16>, outcome: &Result<T, E>) {
         if let (Some(id), Ok(_), Some(session)) = (id, outcome, self.session(conn)) {
             session.acknowledge(id);
         }
@@ -346,10 +411,11 @@ impl Cloud {
     fn connect(&mut self, now: Instant, conn: ConnId, connect: Connect, effects: &mut Effects) {
         let outcome = self.judge_connect(now, conn, &connect, effects);
         let refused = match outcome {
-            Ok((client, session_present)) => {
+            Ok((client, accepted)) => {
                 self.set_client(conn, client);
                 if let Some(session) = self.session(conn) {
-                    session.accept(session_present, connect.keep_alive, connect.will);
+                    session.accept(accepted.session_present, connect.keep_alive, connect.will);
+                    session.resend(accepted.resend);
                 }
                 return;
             }
@@ -367,7 +433,7 @@ impl Cloud {
         conn: ConnId,
         connect: &Connect,
         effects: &mut Effects,
-    ) -> Result<(Client, bool), (u8, String)> {
+    ) -> Result<(Client, Accepted), (u8, String)> {
         let Some(connection) = self.connections.get(&conn) else {
             return Err((mqtt::REFUSED_UNAVAILABLE, "the connection is gone".into()));
         };
@@ -385,10 +451,18 @@ impl Cloud {
             _ => username.split('/').nth(1) == Some("registrations"),
         };
         if !dps {
-            return match self.hub.connect(now, conn, connect, &peer.certificates, effects) {
-                Ok(accepted) => Ok((Client::Device(accepted.device), accepted.session_present)),
-                Err(refused) => Err((refused.code, refused.why)),
-            };
+            let login = self.hub.authorise(now, connect, &peer.certificates, effects);
+            let login = login.map_err(|refused| (refused.code, refused.why))?;
+            let id = login.id().to_owned();
+            // The older connection ends first, so that what it has not acknowledged is known.
+            if let Some(old) = self.hub.link(&id) {
+                if let Some(connection) = self.connections.get_mut(&old) {
+                    connection.end(CloseReason::Evicted);
+                }
+                self.settle(now, old);
+            }
+            let accepted = self.hub.attach(now, conn, login, effects);
+            return Ok((Client::Device(id), accepted));
         }
         let password = connect.password.as_deref().map(core::str::from_utf8).transpose();
         let password = password
@@ -403,6 +477,6 @@ impl Cloud {
             return Err((mqtt::REFUSED_IDENTIFIER, why));
         }
         effects.events.push(EventKind::DpsConnected { registration: client.registration.clone() });
-        Ok((Client::Registration(client), false))
+        Ok((Client::Registration(client), Accepted { session_present: false, resend: Vec::new() }))
     }
 }

@@ -8,6 +8,7 @@ mod updates;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use sim_base::{Instant, Rng};
 
 use crate::dps;
@@ -76,7 +77,8 @@ pub enum CloudError {
 }
 
 /// Number of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub struct ConnId(u64);
 
 /// Where a connection arrived.
@@ -208,13 +210,15 @@ impl Cloud {
     pub fn receive(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let mut events = Vec::new();
+        let bytes = connection.admit(bytes);
         let plaintext = connection.decrypt(bytes, &mut events);
         self.record(now, Some(conn), events);
-        if plaintext.is_empty() {
-            self.settle(now, conn);
-            return;
+        if !plaintext.is_empty() {
+            self.dispatch(now, conn, &plaintext);
         }
-        self.dispatch(now, conn, &plaintext);
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.cut_if_due();
+        }
         self.settle(now, conn);
     }
 
@@ -335,7 +339,7 @@ impl Cloud {
         for Change { key, value } in devices.into_iter().chain(others) {
             let Some(value) = value else { continue };
             match key.split_once('/').map(|(kind, _)| kind) {
-                Some("device" | "twin" | "message" | "hub") => self.hub.restore(&key, &value)?,
+                Some("device" | "twin" | "message" | "certificate" | "hub") => self.hub.restore(&key, &value)?,
                 Some("enrolment" | "group" | "dps") => self.dps.restore(&key, &value)?,
                 _ => return Err(format!("no service knows the stored entry `{key}`; it is of another version")),
             }
@@ -354,6 +358,11 @@ impl Cloud {
             if let Some(connection) = self.connections.get_mut(&conn) {
                 connection.publish(message);
                 self.settle(now, conn);
+            }
+        }
+        for (conn, fault) in effects.cuts {
+            if let Some(connection) = self.connections.get_mut(&conn) {
+                connection.cut_after(fault);
             }
         }
         for (conn, why) in effects.closes {
@@ -380,7 +389,11 @@ impl Cloud {
         };
         let mut effects = Effects::default();
         if let Client::Device(id) = &end.client {
-            self.hub.disconnected(now, conn, id, end.will, &mut effects);
+            self.hub.disconnected(now, conn, id, end.will, end.unacknowledged, &mut effects);
+            if end.why == CloseReason::Cut {
+                let what = "connection cut".to_owned();
+                effects.events.push(EventKind::FaultActed { device: id.clone(), what });
+            }
         }
         effects.events.push(EventKind::Disconnected { device, why: end.why });
         self.apply(now, Some(conn), effects);

@@ -5,11 +5,16 @@
 //! | `device/ID` | credentials, status, and the persistent session |
 //! | `twin/ID` | the twin |
 //! | `message/ID/NUMBER` | a cloud-to-device message that is not complete |
+//! | `certificate/NAME` | a CA certificate |
 //! | `hub/counters` | what must not be given out twice |
+//!
+//! ID is that of a device, or `device/module`.
 
 use serde::{Deserialize, Serialize};
+use sim_base::Instant;
 
-use super::device::{CloudToDevice, Device, Record};
+use super::device::{Device, Record};
+use super::messages::CloudToDevice;
 use super::{Hub, Twin};
 use crate::durable::{self, Change};
 
@@ -45,6 +50,11 @@ impl Hub {
         self.changed.insert(format!("message/{id}/{number}"));
     }
 
+    /// Notes that a CA certificate was changed or removed.
+    pub(super) fn certificate_changed(&mut self, name: &str) {
+        self.changed.insert(format!("certificate/{name}"));
+    }
+
     /// Notes that a number or something random was given out.
     pub(super) fn counted(&mut self) {
         self.changed.insert(COUNTERS.to_owned());
@@ -65,6 +75,10 @@ impl Hub {
             "twin" => {
                 let twin = self.devices.get(name).map(|device| &device.twin);
                 Change::new(key, twin)
+            }
+            "certificate" => {
+                let certificate = self.certificates.get(name);
+                Change::new(key, certificate)
             }
             "message" => {
                 let message = name.rsplit_once('/').and_then(|(id, number)| {
@@ -98,8 +112,13 @@ impl Hub {
         }
         if kind == "device" {
             let record: Record = durable::read(key, value)?;
-            let device = Device { record, ..Device::new(name, crate::Attestation::symmetric([])) };
-            self.devices.insert(name.to_owned(), device);
+            let (attestation, generation) = (record.attestation.clone(), record.generation.clone());
+            let device = Device::new(name, attestation, generation, Instant::ZERO, self.utc);
+            self.devices.insert(name.to_owned(), Device { record, ..device });
+            return Ok(());
+        }
+        if kind == "certificate" {
+            self.certificates.insert(name.to_owned(), durable::read(key, value)?);
             return Ok(());
         }
         let id = if kind == "message" { name.rsplit_once('/').map_or(name, |(id, _)| id) } else { name };
@@ -113,6 +132,7 @@ impl Hub {
         let message: CloudToDevice = durable::read(key, value)?;
         let at = device.queue.partition_point(|other| other.number < message.number);
         device.queue.insert(at, message);
+        self.arm(id);
         Ok(())
     }
 }

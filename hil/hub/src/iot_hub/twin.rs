@@ -1,5 +1,7 @@
-//! Device twins: merge patches, versions and limits.
+//! Device twins: merge patches, versions, times of changes and limits.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 pub const MAX_PROPERTIES: usize = 32 * 1024;
 /// Largest size of tags, bytes.
 pub const MAX_TAGS: usize = 8 * 1024;
-/// Deepest nesting of objects.
+/// Deepest nesting of objects beneath the tags, the desired or the reported properties.
 pub const MAX_DEPTH: usize = 10;
 /// Longest key, bytes.
 pub const MAX_KEY: usize = 1024;
@@ -63,20 +65,37 @@ pub struct Twin {
     desired: Section,
     reported: Section,
     tags: Map<String, Value>,
+    /// Counts every change.
+    version: u64,
+    /// Counts the changes of the back end: of tags and desired properties.
+    revision: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Section {
     properties: Map<String, Value>,
+    /// The tree of times: for each property `$lastUpdated`, for desired ones also `$lastUpdatedVersion`.
+    metadata: Map<String, Value>,
     version: u64,
 }
 
 impl Section {
-    fn patch(&mut self, patch: &Map<String, Value>) -> Result<u64, TwinError> {
+    /// `stamp` is the time of the change, as the service writes it.
+    fn patch(&mut self, patch: &Map<String, Value>, stamp: &str, versions: bool) -> Result<u64, TwinError> {
         let merged = merged(&self.properties, patch, MAX_PROPERTIES)?;
         self.properties = merged;
         self.version += 1;
+        let stamp = Stamp { time: stamp, version: versions.then_some(self.version) };
+        stamp.touch(&mut self.metadata, patch);
         Ok(self.version)
+    }
+
+    /// The properties with `$metadata` and `$version` at the end.
+    fn service_document(&self) -> Value {
+        let mut document = self.properties.clone();
+        document.insert("$metadata".into(), Value::Object(self.metadata.clone()));
+        document.insert("$version".into(), self.version.into());
+        Value::Object(document)
     }
 
     /// The properties with `$version` at the end.
@@ -87,14 +106,104 @@ impl Section {
     }
 }
 
+/// When a property changed, and with which version.
+struct Stamp<'a> {
+    time: &'a str,
+    version: Option<u64>,
+}
+
+impl Stamp<'_> {
+    fn mark(&self, node: &mut Map<String, Value>) {
+        node.insert("$lastUpdated".into(), self.time.into());
+        if let Some(version) = self.version {
+            node.insert("$lastUpdatedVersion".into(), version.into());
+        }
+    }
+
+    /// Marks what a patch touches.
+    fn touch(&self, node: &mut Map<String, Value>, patch: &Map<String, Value>) {
+        self.mark(node);
+        for (key, value) in patch {
+            if value.is_null() {
+                node.shift_remove(key);
+                continue;
+            }
+            let slot = node.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
+            match (slot, value) {
+                (Value::Object(inner), Value::Object(patch)) => self.touch(inner, patch),
+                (slot, _) => {
+                    let mut inner = Map::new();
+                    self.mark(&mut inner);
+                    *slot = Value::Object(inner);
+                }
+            }
+        }
+    }
+}
+
 impl Default for Twin {
     fn default() -> Self {
-        let section = Section { properties: Map::new(), version: 1 };
-        Self { desired: section.clone(), reported: section, tags: Map::new() }
+        Self::new("0001-01-01T00:00:00Z")
     }
 }
 
 impl Twin {
+    /// The empty twin of a device that was made at `stamp`, a time as the service writes it.
+    pub fn new(stamp: &str) -> Self {
+        let section = |version| {
+            let mut metadata = Map::new();
+            Stamp { time: stamp, version }.mark(&mut metadata);
+            Section { properties: Map::new(), metadata, version: 1 }
+        };
+        Self { desired: section(Some(1)), reported: section(None), tags: Map::new(), version: 2, revision: 1 }
+    }
+
+    /// Puts in what a twin begins with; its versions stay.
+    ///
+    /// # Errors
+    /// [`TwinError`]; the twin is unchanged then.
+    pub fn begin_with(
+        &mut self,
+        tags: &Map<String, Value>,
+        desired: &Map<String, Value>,
+        stamp: &str,
+    ) -> Result<(), TwinError> {
+        let (tags, properties) =
+            (merged(&self.tags, tags, MAX_TAGS)?, merged(&self.desired.properties, desired, MAX_PROPERTIES)?);
+        self.tags = tags;
+        self.desired.properties = properties;
+        Stamp { time: stamp, version: Some(self.desired.version) }.touch(&mut self.desired.metadata, desired);
+        Ok(())
+    }
+
+    /// Counts every change; 2 at first.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Changes with tags and desired properties, not with reported ones.
+    pub fn etag(&self) -> String {
+        STANDARD.encode(self.revision.to_be_bytes())
+    }
+
+    /// What the back end sees of the properties: `{"desired":{…,"$metadata":{…},"$version":n},"reported":{…}}`.
+    pub fn service_document(&self) -> Value {
+        let mut document = Map::new();
+        document.insert("desired".into(), self.desired.service_document());
+        document.insert("reported".into(), self.reported.service_document());
+        Value::Object(document)
+    }
+
+    /// The patch that makes `wanted` of the desired properties: what is missing from it becomes null.
+    pub fn replacement(&self, wanted: &Map<String, Value>) -> Map<String, Value> {
+        difference(&self.desired.properties, wanted)
+    }
+
+    /// The patch that makes `wanted` of the tags.
+    pub fn tags_replacement(&self, wanted: &Map<String, Value>) -> Map<String, Value> {
+        difference(&self.tags, wanted)
+    }
+
     /// Desired properties, without `$version`.
     pub fn desired(&self) -> &Map<String, Value> {
         &self.desired.properties
@@ -128,20 +237,25 @@ impl Twin {
         Value::Object(document)
     }
 
-    /// Merges a patch into the desired properties; yields the new version.
+    /// Merges a patch into the desired properties at `stamp`, a time as the service writes it; yields the new version.
     ///
     /// # Errors
     /// [`TwinError`]; the twin is unchanged then.
-    pub fn patch_desired(&mut self, patch: &Map<String, Value>) -> Result<u64, TwinError> {
-        self.desired.patch(patch)
+    pub fn patch_desired(&mut self, patch: &Map<String, Value>, stamp: &str) -> Result<u64, TwinError> {
+        let version = self.desired.patch(patch, stamp, true)?;
+        self.version += 1;
+        self.revision += 1;
+        Ok(version)
     }
 
-    /// Merges a device's patch into the reported properties; yields the new version.
+    /// Merges a device's patch into the reported properties at `stamp`; yields the new version.
     ///
     /// # Errors
     /// [`TwinError`]; the twin is unchanged then.
-    pub fn patch_reported(&mut self, patch: &Map<String, Value>) -> Result<u64, TwinError> {
-        self.reported.patch(patch)
+    pub fn patch_reported(&mut self, patch: &Map<String, Value>, stamp: &str) -> Result<u64, TwinError> {
+        let version = self.reported.patch(patch, stamp, false)?;
+        self.version += 1;
+        Ok(version)
     }
 
     /// Merges a patch into the tags.
@@ -150,6 +264,8 @@ impl Twin {
     /// [`TwinError`]; the twin is unchanged then.
     pub fn patch_tags(&mut self, patch: &Map<String, Value>) -> Result<(), TwinError> {
         self.tags = merged(&self.tags, patch, MAX_TAGS)?;
+        self.version += 1;
+        self.revision += 1;
         Ok(())
     }
 }
@@ -166,7 +282,7 @@ fn merged(
     patch: &Map<String, Value>,
     limit: usize,
 ) -> Result<Map<String, Value>, TwinError> {
-    check(patch, 1)?;
+    check(patch, 0)?;
     let mut result = target.clone();
     merge(&mut result, patch);
     let size = size_of_object(&result);
@@ -196,6 +312,18 @@ fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
+/// The merge patch from one object to another.
+fn difference(from: &Map<String, Value>, to: &Map<String, Value>) -> Map<String, Value> {
+    let gone = from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let kept = to.iter().filter_map(|(key, value)| match (from.get(key), value) {
+        (Some(old), new) if old == new => None,
+        (Some(Value::Object(old)), Value::Object(new)) => Some((key.clone(), Value::Object(difference(old, new)))),
+        (_, new) => Some((key.clone(), new.clone())),
+    });
+    gone.chain(kept).collect()
+}
+
+/// `depth` is the number of objects around `object`, that of the tags or properties not counted.
 fn check(object: &Map<String, Value>, depth: usize) -> Result<(), TwinError> {
     if depth > MAX_DEPTH {
         return Err(TwinError::Depth);
@@ -230,14 +358,15 @@ fn check_value(key: &str, value: &Value, depth: usize) -> Result<(), TwinError> 
     }
 }
 
-/// The size that counts against the limits: keys and strings by their bytes, numbers 8, booleans 4
+/// The size that counts against the limits: keys and strings by their bytes, control characters left out, numbers 8,
+/// booleans 4
 /// ("Understand and use device twins in IoT Hub", section on the size of twins).
 pub fn size(value: &Value) -> usize {
     match value {
         Value::Null => 0,
         Value::Bool(_) => 4,
         Value::Number(_) => 8,
-        Value::String(text) => text.len(),
+        Value::String(text) => text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum(),
         Value::Array(items) => items.iter().map(size).sum(),
         Value::Object(object) => size_of_object(object),
     }
@@ -254,6 +383,9 @@ mod tests {
 
     use super::*;
 
+    const STAMP: &str = "2026-01-01T00:00:00.0000000Z";
+    const LATER: &str = "2026-01-01T00:00:01.0000000Z";
+
     fn object(value: Value) -> Map<String, Value> {
         match value {
             Value::Object(object) => object,
@@ -264,8 +396,11 @@ mod tests {
     #[test]
     fn null_deletes_objects_merge_and_the_rest_replaces() {
         let mut twin = Twin::default();
-        assert_eq!(twin.patch_desired(&object(json!({"a": {"b": 1, "c": 2}, "d": "x"}))), Ok(2));
-        assert_eq!(twin.patch_desired(&object(json!({"a": {"b": null, "e": {"f": null}}, "d": {"g": true}}))), Ok(3));
+        assert_eq!(twin.patch_desired(&object(json!({"a": {"b": 1, "c": 2}, "d": "x"})), STAMP), Ok(2));
+        assert_eq!(
+            twin.patch_desired(&object(json!({"a": {"b": null, "e": {"f": null}}, "d": {"g": true}})), STAMP),
+            Ok(3)
+        );
         assert_eq!(
             twin.document(),
             json!({"desired": {"a": {"c": 2, "e": {}}, "d": {"g": true}, "$version": 3}, "reported": {"$version": 1}})
@@ -275,31 +410,83 @@ mod tests {
     #[test]
     fn a_refused_patch_changes_nothing() {
         let mut twin = Twin::default();
-        twin.patch_reported(&object(json!({"a": 1}))).expect("small");
+        twin.patch_reported(&object(json!({"a": 1})), STAMP).expect("small");
         let before = twin.clone();
-        let mut nested = json!({"x": 1});
-        for _ in 0..10 {
-            nested = json!({"n": nested});
-        }
+        let nested = |levels| (0..levels).fold(json!({"x": 1}), |inner, _| json!({"n": inner}));
         for (patch, status) in [
             (json!({"a.b": 1}), 400),
             (json!({"a": {"$b": 1}}), 400),
             (json!({"": 1}), 400),
             (json!({"s": "x".repeat(4097)}), 400),
             (json!({"n": 4_503_599_627_370_496_i64}), 400),
-            (nested, 400),
+            (nested(11), 400),
+            (json!({"n": vec![nested(10)]}), 400),
+            (json!({"\u{7f}": 1}), 400),
+            (json!({"k".repeat(1025): 1}), 400),
             (
                 json!({"a": "x".repeat(4096), "b": "x".repeat(4096), "c": "x".repeat(4096), "d": "x".repeat(4096),
                 "e": "x".repeat(4096), "f": "x".repeat(4096), "g": "x".repeat(4096), "h": "x".repeat(4096)}),
                 413,
             ),
         ] {
-            let error = twin.patch_reported(&object(patch.clone())).expect_err("refused");
+            let error = twin.patch_reported(&object(patch.clone()), STAMP).expect_err("refused");
             assert_eq!(error.status(), status, "{error}");
             assert_eq!(twin, before);
         }
-        twin.patch_reported(&object(json!({"s": "x".repeat(4096), "n": -4_503_599_627_370_496_i64})))
+        twin.patch_reported(&object(json!({"s": "x".repeat(4096), "n": -4_503_599_627_370_496_i64})), STAMP)
             .expect("at the limit");
+        twin.patch_reported(&object(nested(10)), STAMP).expect("ten levels beneath the properties");
+        twin.patch_reported(&object(json!({"k".repeat(1024): null})), STAMP).expect("the longest key");
+    }
+
+    #[test]
+    fn the_back_end_sees_when_each_property_changed() {
+        let mut twin = Twin::new(STAMP);
+        assert_eq!((twin.version(), twin.etag().as_str()), (2, "AAAAAAAAAAE="));
+        twin.patch_desired(&object(json!({"a": {"b": 1, "c": 2}, "d": 3})), STAMP).expect("small");
+        twin.patch_desired(&object(json!({"a": {"b": 5}, "d": null})), LATER).expect("small");
+        twin.patch_reported(&object(json!({"e": [1]})), LATER).expect("small");
+        twin.patch_tags(&object(json!({"f": 1}))).expect("small");
+        assert_eq!((twin.version(), twin.etag().as_str()), (6, "AAAAAAAAAAQ="));
+        let desired = |time: &str, version| json!({"$lastUpdated": time, "$lastUpdatedVersion": version});
+        let mut a = desired(LATER, 3);
+        a["b"] = desired(LATER, 3);
+        a["c"] = desired(STAMP, 2);
+        let mut metadata = desired(LATER, 3);
+        metadata["a"] = a;
+        assert_eq!(
+            twin.service_document(),
+            json!({
+                "desired": {"a": {"b": 5, "c": 2}, "$metadata": metadata, "$version": 3},
+                "reported": {
+                    "e": [1],
+                    "$metadata": {"$lastUpdated": LATER, "e": {"$lastUpdated": LATER}},
+                    "$version": 2,
+                },
+            })
+        );
+        assert!(!twin.document().to_string().contains("$metadata"), "the device does not see it");
+    }
+
+    #[test]
+    fn sizes_are_limited_for_tags_and_properties_by_themselves() {
+        let filled = |bytes: usize| {
+            let mut filled = Map::new();
+            for (i, len) in (0..bytes).step_by(1024).map(|from| (bytes - from).min(1024)).enumerate() {
+                // Four bytes of key and the rest of value.
+                filled.insert(format!("{i:04}"), "x".repeat(len - 4).into());
+            }
+            filled
+        };
+        let mut twin = Twin::default();
+        assert_eq!(twin.patch_tags(&filled(8197)), Err(TwinError::TooLarge { size: 8197, limit: 8192 }));
+        assert_eq!(twin.patch_tags(&filled(8192)), Ok(()));
+        let over = Err(TwinError::TooLarge { size: 32_773, limit: 32_768 });
+        assert_eq!(twin.patch_desired(&filled(32_773), STAMP), over);
+        assert_eq!(twin.patch_reported(&filled(32_773), STAMP), over);
+        assert_eq!(twin.patch_desired(&filled(32_768), STAMP), Ok(2));
+        assert_eq!(twin.patch_reported(&filled(32_768), STAMP), Ok(2));
+        assert_eq!(size(&json!({"ä": ["a\u{1}b", 1, true, null]})), 2 + 2 + 8 + 4);
     }
 
     fn document() -> impl Strategy<Value = Value> {
@@ -316,13 +503,37 @@ mod tests {
             prop_assume!(a.is_object() && b.is_object());
             let (mut once, mut twice) = (Twin::default(), Twin::default());
             for twin in [&mut once, &mut twice] {
-                twin.patch_desired(&object(a.clone())).expect("fits");
+                twin.patch_desired(&object(a.clone()), STAMP).expect("fits");
             }
-            once.patch_desired(&object(b.clone())).expect("fits");
+            once.patch_desired(&object(b.clone()), STAMP).expect("fits");
             for _ in 0..2 {
-                twice.patch_desired(&object(b.clone())).expect("fits");
+                twice.patch_desired(&object(b.clone()), STAMP).expect("fits");
             }
             prop_assert_eq!(once.desired(), twice.desired());
+        }
+
+        #[test]
+        fn a_replacement_leaves_what_was_wanted(a in document(), b in document()) {
+            prop_assume!(a.is_object() && b.is_object());
+            let mut twin = Twin::default();
+            twin.patch_desired(&object(a), STAMP).expect("fits");
+            // What is wanted is a document, without nulls.
+            let mut wanted = Twin::default();
+            wanted.patch_desired(&object(b), STAMP).expect("fits");
+            let patch = twin.replacement(wanted.desired());
+            twin.patch_desired(&patch, STAMP).expect("fits");
+            prop_assert_eq!(twin.desired(), wanted.desired());
+        }
+
+        /// Whatever text a device sends as a patch, it is refused or the twin stays within its limits.
+        #[test]
+        fn garbage_is_refused_or_fits(text in "[{}\\[\\]\":,a-c0-9.eE$ -]{0,60}") {
+            if let Ok(Value::Object(patch)) = serde_json::from_str(&text) {
+                let mut twin = Twin::default();
+                if twin.patch_reported(&patch, STAMP).is_ok() {
+                    prop_assert!(size(&twin.document()["reported"]) <= MAX_PROPERTIES + 16);
+                }
+            }
         }
     }
 }

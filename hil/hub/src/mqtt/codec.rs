@@ -57,6 +57,8 @@ pub struct Will {
     pub body: Vec<u8>,
     /// QoS, 0 to 2.
     pub qos: u8,
+    /// RETAIN flag.
+    pub retain: bool,
 }
 
 /// 3.3 PUBLISH.
@@ -221,7 +223,7 @@ fn connect(fields: &mut Fields<'_>) -> Result<Packet, DecodeError> {
     let client_id = fields.text()?;
     let will = if has_will {
         let topic = fields.topic()?;
-        Some(Will { topic, body: fields.data()?.to_vec(), qos: will_qos })
+        Some(Will { topic, body: fields.data()?.to_vec(), qos: will_qos, retain: flags & 0x20 != 0 })
     } else {
         None
     };
@@ -387,7 +389,7 @@ mod tests {
         assert_eq!(connect.client_id, "d1");
         assert_eq!(connect.username.as_deref(), Some("user1"));
         assert_eq!(connect.password.as_deref(), Some(&b"pass"[..]));
-        assert_eq!(connect.will, Some(Will { topic: "t".into(), body: b"by".to_vec(), qos: 1 }));
+        assert_eq!(connect.will, Some(Will { topic: "t".into(), body: b"by".to_vec(), qos: 1, retain: false }));
         assert_eq!((connect.level, connect.keep_alive, connect.clean_session), (4, 60, true));
     }
 

@@ -7,13 +7,15 @@ pub mod codec;
 mod session;
 
 pub use codec::{Connect, DecodeError, Packet, Publish, Will};
-pub use session::{Input, Session, Tag};
+pub use session::{Input, Session, Tag, Unacknowledged};
 
 /// Largest packet taken before CONNECT was accepted, bytes.
 pub const MAX_CONNECT: usize = 16 * 1024;
 /// Largest packet taken afterwards, bytes: a device-to-cloud message has at most 256 KB, and the topic comes on top.
 pub const MAX_PACKET: usize = 256 * 1024 + 8 * 1024;
 
+/// SUBACK: the subscription failed.
+pub const SUBSCRIPTION_FAILED: u8 = 0x80;
 /// CONNACK: connection accepted.
 pub const ACCEPTED: u8 = 0;
 /// CONNACK: the protocol level is not supported.

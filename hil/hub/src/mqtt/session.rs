@@ -1,7 +1,7 @@
 //! The server's half of one MQTT connection: framing, keep-alive, acknowledgements, the end.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use sim_base::Instant;
 
@@ -13,7 +13,7 @@ use crate::event::CloseReason;
 const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// IoT Hub's cap on 1.5 times the keep-alive interval; it also holds for clients without keep-alive.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1767);
-/// Bytes that may wait for a client that does not read.
+/// Bytes that may wait for a client that does not read, or does not acknowledge.
 const MAX_BACKLOG: usize = 1024 * 1024;
 
 /// What a message of the server was for, returned with its PUBACK.
@@ -23,6 +23,21 @@ pub enum Tag {
     Plain,
     /// The cloud-to-device message with this number.
     CloudToDevice(u64),
+    /// The direct method call with this number.
+    Method(u64),
+}
+
+/// A QoS 1 message of the server that the client has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unacknowledged {
+    /// Packet identifier.
+    pub id: u16,
+    /// Topic.
+    pub topic: String,
+    /// Payload.
+    pub body: Vec<u8>,
+    /// What it was for.
+    pub tag: Tag,
 }
 
 /// What the client wants.
@@ -30,7 +45,7 @@ pub enum Tag {
 pub enum Input {
     /// The client wants to connect: answer with [`Session::accept`] or [`Session::refuse`].
     Connect(Connect),
-    /// A message. PUBACK has already been queued if it is due.
+    /// A message; answer one at QoS 1 with [`Session::acknowledge`].
     Publish(Publish),
     /// The client subscribes: answer with [`Session::granted`].
     Subscribe {
@@ -73,7 +88,9 @@ pub struct Session {
     heard: Instant,
     silence: Duration,
     next_id: u16,
-    unacknowledged: BTreeMap<u16, (String, Tag)>,
+    /// In the order in which they were sent.
+    unacknowledged: VecDeque<Unacknowledged>,
+    unacknowledged_bytes: usize,
     will: Option<Will>,
     ended: Option<CloseReason>,
 }
@@ -88,7 +105,8 @@ impl Session {
             heard: now,
             silence: LONGEST_SILENCE,
             next_id: 1,
-            unacknowledged: BTreeMap::new(),
+            unacknowledged: VecDeque::new(),
+            unacknowledged_bytes: 0,
             will: None,
             ended: None,
         }
@@ -145,7 +163,9 @@ impl Session {
             }
             (State::Connected, Packet::PubAck(id)) => {
                 // An acknowledgement of nothing is harmless: the client may repeat one after a reconnect.
-                let (topic, tag) = self.unacknowledged.remove(&id)?;
+                let at = self.unacknowledged.iter().position(|message| message.id == id)?;
+                let Unacknowledged { topic, body, tag, .. } = self.unacknowledged.remove(at)?;
+                self.unacknowledged_bytes -= body.len();
                 return Some(Input::Acknowledged { topic, tag });
             }
             (State::Connected, Packet::Subscribe { id, filters }) => return Some(Input::Subscribe { id, filters }),
@@ -193,22 +213,50 @@ impl Session {
         if self.ended.is_some() || !matches!(self.state, State::Connected) {
             return;
         }
-        let id = (qos > 0).then(|| self.packet_id());
-        if let Some(id) = id {
-            self.unacknowledged.insert(id, (topic.clone(), tag));
+        if qos == 0 {
+            codec::write_publish(&mut self.tx, &Publish { topic, body, qos, id: None, dup: false, retain: false });
+            self.bound();
+        } else {
+            let id = self.packet_id();
+            self.send(Unacknowledged { id, topic, body, tag }, false);
         }
-        codec::write_publish(&mut self.tx, &Publish { topic, body, qos: qos.min(1), id, dup: false, retain: false });
-        if self.tx.len() > MAX_BACKLOG {
+    }
+
+    /// Sends what the client did not acknowledge on its previous connection once more, under the same packet identifiers
+    /// (MQTT 4.4); after [`accept`](Self::accept) and before anything else.
+    pub fn resend(&mut self, messages: Vec<Unacknowledged>) {
+        for message in messages {
+            self.next_id = self.next_id.max(message.id.checked_add(1).unwrap_or(1));
+            self.send(message, true);
+        }
+    }
+
+    fn send(&mut self, message: Unacknowledged, dup: bool) {
+        let Unacknowledged { id, topic, body, .. } = message.clone();
+        codec::write_publish(&mut self.tx, &Publish { topic, body, qos: 1, id: Some(id), dup, retain: false });
+        self.unacknowledged_bytes += message.body.len();
+        self.unacknowledged.push_back(message);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let most = usize::from(u16::MAX) / 2;
+        if self.tx.len().max(self.unacknowledged_bytes) > MAX_BACKLOG || self.unacknowledged.len() > most {
             self.end(CloseReason::SlowConsumer);
         }
+    }
+
+    /// What the client has not acknowledged; yields it once.
+    pub fn take_unacknowledged(&mut self) -> Vec<Unacknowledged> {
+        core::mem::take(&mut self.unacknowledged).into()
     }
 
     fn packet_id(&mut self) -> u16 {
         loop {
             let id = self.next_id;
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-            // The backlog limit keeps this map far below 65,535 entries.
-            if !self.unacknowledged.contains_key(&id) {
+            // `bound` leaves half of the identifiers free.
+            if !self.unacknowledged.iter().any(|message| message.id == id) {
                 return id;
             }
         }

@@ -186,7 +186,7 @@ impl Net {
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromServer {
     Connack { code: u8, session_present: bool },
-    Publish { topic: String, body: Vec<u8>, pid: Option<u16> },
+    Publish { topic: String, body: Vec<u8>, pid: Option<u16>, dup: bool },
     Puback(u16),
     Suback(Vec<Option<u8>>),
     Unsuback,
@@ -198,6 +198,7 @@ pub struct Mqtt {
     pub wire: Wire,
     pid: Pid,
     inbox: VecDeque<FromServer>,
+    /// Whether messages at QoS 1 are acknowledged by themselves.
     pub acknowledge: bool,
 }
 
@@ -225,7 +226,7 @@ impl Mqtt {
                     let pid = publish.qospid.pid().map(Pid::get);
                     acknowledge.extend(publish.qospid.pid());
                     let body = publish.payload.to_vec();
-                    FromServer::Publish { topic: publish.topic_name.to_owned(), body, pid }
+                    FromServer::Publish { topic: publish.topic_name.to_owned(), body, pid, dup: publish.dup }
                 }
                 Packet::Puback(pid) => FromServer::Puback(pid.get()),
                 Packet::Suback(suback) => FromServer::Suback(
