@@ -34,8 +34,10 @@ fn send(net: &mut Net, message: Message) -> String {
     net.cloud.send_cloud_to_device(net.now, "e54", message).expect("room")
 }
 
+type Outcomes = (Vec<(String, MessageOutcome)>, Vec<(String, String)>);
+
 /// `(message, outcome)` of all that has left the queue, and `(message, status)` of all feedback.
-fn outcomes(net: &mut Net) -> (Vec<(String, MessageOutcome)>, Vec<(String, String)>) {
+fn outcomes(net: &mut Net) -> Outcomes {
     let (mut settled, mut feedback) = (Vec::new(), Vec::new());
     for kind in net.kinds() {
         match kind {
