@@ -7,6 +7,7 @@ use serde_json::Value;
 use sim_base::Instant;
 
 use crate::cloud::ConnId;
+use crate::dps::RegistrationStatus;
 use crate::durable;
 use crate::iot_hub::{MessageOutcome, MethodCallId, Operation, Properties};
 
@@ -65,6 +66,15 @@ pub enum EventKind {
         device: String,
         /// Model id that the client announced in the payload.
         model_id: Option<String>,
+        /// `initialAssignment`, `reprovisionedToInitialAssignment` or `deviceDataReset`.
+        substatus: String,
+    },
+    /// A registration ended without a device.
+    DpsConcluded {
+        /// Registration id.
+        registration: String,
+        /// How.
+        status: RegistrationStatus,
     },
     /// The provisioning service refused a request.
     DpsRefused {

@@ -32,7 +32,10 @@ pub mod x509;
 
 pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
 pub use credentials::{Attestation, Thumbprint};
-pub use dps::{EnrolError, Enrolment, GroupEnrolment};
+pub use dps::{
+    Allocation, EnrolError, Enrolment, GroupAttestation, GroupEnrolment, Provisioning, Registration,
+    RegistrationStatus, Reprovision,
+};
 pub use durable::Change;
 pub use event::{CloseReason, CloudEvent, EventKind};
 pub use files::FileFault;

@@ -172,8 +172,7 @@ fn the_same_seed_gives_the_same_bytes_and_events() {
 #[test]
 fn a_device_of_a_group_registers_with_its_derived_key() {
     let mut net = Net::new(1);
-    let group = GroupEnrolment { name: "line".into(), key: vec![3; 64], tags: serde_json::Map::new() };
-    net.cloud.enroll_group(group).expect("a good key");
+    net.cloud.enroll_group(GroupEnrolment::symmetric("line", vec![3; 64])).expect("a good key");
     let key = sas::derived_key(&[3; 64], "unit-17");
     assert_eq!(provision(&mut net, "unit-17", &key), (HUB.to_owned(), "unit-17".to_owned()));
     let mut mqtt = Mqtt::new(net.tls(HUB));

@@ -7,7 +7,7 @@ use sim_base::Instant;
 
 use super::{Cloud, ConnId};
 use crate::credentials::Attestation;
-use crate::dps::{EnrolError, Enrolment, GroupEnrolment};
+use crate::dps::{self, EnrolError, Enrolment, GroupEnrolment};
 use crate::event::CloseReason;
 use crate::iot_hub::{
     CaCertificate, Device, DeviceFault, DeviceQuery, DeviceUpdate, Effects, HubError, Message, MessageSettings,
@@ -157,6 +157,16 @@ impl Cloud {
     /// [`EnrolError`].
     pub fn enroll_group(&mut self, group: GroupEnrolment) -> Result<(), EnrolError> {
         self.dps.enroll_group(group)
+    }
+
+    /// The provisioning service: lists, changes and removes enrolments, groups and registrations, and is made to fail.
+    pub fn provisioning(&self) -> &dps::Service {
+        &self.dps
+    }
+
+    /// The same, to change it.
+    pub fn provisioning_mut(&mut self) -> &mut dps::Service {
+        &mut self.dps
     }
 }
 

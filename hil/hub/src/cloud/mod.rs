@@ -340,7 +340,7 @@ impl Cloud {
             let Some(value) = value else { continue };
             match key.split_once('/').map(|(kind, _)| kind) {
                 Some("device" | "twin" | "message" | "certificate" | "hub") => self.hub.restore(&key, &value)?,
-                Some("enrolment" | "group" | "dps") => self.dps.restore(&key, &value)?,
+                Some("enrolment" | "group" | "registration" | "dps") => self.dps.restore(&key, &value)?,
                 _ => return Err(format!("no service knows the stored entry `{key}`; it is of another version")),
             }
         }

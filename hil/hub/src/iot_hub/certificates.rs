@@ -65,7 +65,7 @@ impl Hub {
     }
 
     /// Those that count, DER.
-    pub(super) fn trusted(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = &[u8]> {
         self.certificates.values().filter(|ca| ca.verified).map(|ca| ca.certificate.as_slice())
     }
 

@@ -116,7 +116,7 @@ impl Net {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
                 .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(certificate).expect("certificate")],
+                    CertificateDer::pem_slice_iter(certificate).map(|one| one.expect("certificate")).collect(),
                     PrivateKeyDer::from_pem_slice(key).expect("key"),
                 )
                 .expect("client certificate"),
