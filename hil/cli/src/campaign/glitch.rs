@@ -1,7 +1,9 @@
 //! Faults of the core while the bootloader looks at a forged image.
 //!
 //! The path begins where the signature's verdict is returned and ends where the bootloader has decided. Each instruction
-//! of it is skipped, and bits of registers are flipped, on the shipped bootloader; none of that may start the image.
+//! of it is skipped, and bits of registers are flipped, on the shipped bootloader; none of that may start the image. Some
+//! flips are drawn, and some aim: at the verdict itself while it is still in a register, and at a program counter that lands
+//! in the image.
 
 use std::time::Duration;
 
@@ -9,11 +11,11 @@ use armv7m::{Glitch, GlitchKind, Size};
 use object::{Object as _, ObjectSymbol as _};
 use same54_sim::{Board, RunStop};
 use sim_base::Rng;
-use update_image::layout::{IMAGE_BIN, SLOT};
+use update_image::layout::{BOOTLOADER, IMAGE_BIN, SLOT};
 
-use super::in_parallel;
 use super::report::{Broken, Row};
 use super::stage::{End, LONGEST, Stage, run as run_board};
+use super::{GlitchArgs, Place, in_parallel};
 use crate::artifacts::Workspace;
 use crate::bench::cpu_time;
 use crate::error::Error;
@@ -31,6 +33,8 @@ const EVERY_ONE: usize = 30_000;
 const ONE_IN: usize = 31;
 /// Flipped bits.
 const FLIPS: usize = 10_000;
+/// Instructions behind the verdict in which the flips that aim are.
+const AIMED: u64 = 32;
 /// Time for the path, and for what a fault makes of it: an update that is undone takes most.
 const PATIENCE: Duration = LONGEST;
 
@@ -40,15 +44,22 @@ struct Path {
     instructions: std::ops::Range<u64>,
 }
 
-/// Attacks both places where a forged image can be.
-pub(super) fn run(workspace: &Workspace, seed: u64, threads: usize, quick: bool) -> Result<Vec<Row>, Error> {
-    let stage = Stage::new(workspace)?;
+/// Attacks the places where a forged image can be.
+pub(super) fn run(workspace: &Workspace, args: &GlitchArgs, threads: usize) -> Result<Vec<Row>, Error> {
+    let stage = match &args.bootloader {
+        Some(elf) => Stage::with_bootloader(workspace, elf)?,
+        None => Stage::new(workspace)?,
+    };
+    let seed = args.seed;
     let forged = forge(&stage.new);
-    let in_slot = stage.board(&forged, &[], seed)?;
-    let mut delivered = stage.confirmed_board(&[(IMAGE_BIN, &forged)], seed)?;
-    delivered.take_events();
     let mut rows = Vec::new();
-    for (name, start, verdict) in [("forged slot", in_slot, 1), ("forged image.bin", delivered, 2)] {
+    let places =
+        [Place::Slot, Place::File].into_iter().filter(|place| args.place == Place::All || args.place == *place);
+    for place in places {
+        let (name, start, verdict) = match place {
+            Place::Slot => ("forged slot", stage.board(&forged, &[], seed)?, 1),
+            _ => ("forged image.bin", stage.confirmed_board(&[(IMAGE_BIN, &forged)], seed)?, 2),
+        };
         let path = path(&stage, start, verdict)?;
         // The refusal of a file goes on for a quarter of a million instructions of file system: all of its beginning, and a
         // part of the rest.
@@ -63,8 +74,11 @@ pub(super) fn run(workspace: &Workspace, seed: u64, threads: usize, quick: bool)
                 kind: GlitchKind::Register { register: rng.below(17) as u8, bit: rng.below(32) as u8 },
             })
             .collect();
-        for (kind, glitches) in [("skipped instruction", skips), ("flipped bit", flips)] {
-            let glitches: Vec<Glitch> = glitches.into_iter().step_by(if quick { 50 } else { 1 }).collect();
+        let share = if args.quick { 50 } else { 1 };
+        let aimed = aimed(path.instructions.start);
+        let kinds = [("skipped instruction", skips, share), ("flipped bit", flips, share), ("aimed bit", aimed, 1)];
+        for (kind, glitches, share) in kinds {
+            let glitches: Vec<Glitch> = glitches.into_iter().step_by(share).collect();
             let name = format!("{name}, {kind}");
             eprintln!("{name}: {} points", glitches.len());
             let workers = (0..threads).map(|_| [path.board.snapshot(), path.board.snapshot()]).collect();
@@ -83,6 +97,17 @@ pub(super) fn run(workspace: &Workspace, seed: u64, threads: usize, quick: bool)
         }
     }
     Ok(rows)
+}
+
+/// Each instruction from `start` on, for a moment: the lowest bit of each register, where a `bool` is; and each bit of the
+/// program counter that leads from the bootloader into the slot.
+fn aimed(start: u64) -> Vec<Glitch> {
+    const PC: u8 = 15;
+    let registers = (0..=12).map(|register| (register, 0));
+    let jumps = (BOOTLOADER.end().ilog2()..=SLOT.end().ilog2()).map(|bit| (PC, bit as u8));
+    let bits: Vec<(u8, u8)> = registers.chain(jumps).collect();
+    let at = (start..start + AIMED).flat_map(|at| bits.iter().map(move |bit| (at, *bit)));
+    at.map(|(at, (register, bit))| Glitch { at, kind: GlitchKind::Register { register, bit } }).collect()
 }
 
 /// The image under a signature of nobody: everything else is right.

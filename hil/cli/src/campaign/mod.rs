@@ -11,6 +11,7 @@ mod report;
 pub(crate) mod stage;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread;
 
 use clap::{Args, ValueEnum};
@@ -51,9 +52,26 @@ pub struct PowercutArgs {
     pub json: bool,
 }
 
+/// Where the forged image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// In the application's slot
+    Slot,
+    /// In `image.bin`
+    File,
+    /// In the one, then in the other
+    All,
+}
+
 /// What `hil glitch` understands.
 #[derive(Debug, Args)]
 pub struct GlitchArgs {
+    /// Where the forged image is
+    #[arg(value_enum, default_value = "all")]
+    pub place: Place,
+    /// Attack this bootloader (an ELF file with symbols) instead of the workspace's
+    #[arg(long, value_name = "ELF")]
+    pub bootloader: Option<PathBuf>,
     /// Repeat the campaign of this seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -83,7 +101,7 @@ pub fn powercut(workspace: &Workspace, args: &PowercutArgs) -> Result<CampaignRe
 
 /// Skips instructions and flips bits.
 pub fn glitch(workspace: &Workspace, args: &GlitchArgs) -> Result<CampaignReport, Error> {
-    let rows = glitch::run(workspace, args.seed, threads(args.threads), args.quick)?;
+    let rows = glitch::run(workspace, args, threads(args.threads))?;
     Ok(CampaignReport::new("glitch", args.seed, rows))
 }
 

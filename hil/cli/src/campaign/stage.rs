@@ -1,5 +1,6 @@
 //! Virtual boards with the shipped programs on them, as a campaign begins with.
 
+use std::path::Path;
 use std::time::Duration;
 
 use same54_sim::{Board, BoardConfig, EventKind, RunStop};
@@ -7,7 +8,7 @@ use update_image::layout::{self, SLOT};
 use update_image::sim::{SimNor, Supply};
 use update_store::{Store, StoreError, next_block_len};
 
-use crate::artifacts::Workspace;
+use crate::artifacts::{Program, Workspace};
 use crate::error::Error;
 use crate::scenario;
 
@@ -52,6 +53,12 @@ impl Stage {
             old: images.old,
             new: images.new,
         })
+    }
+
+    /// Builds the images, and takes the bootloader from the file `elf`.
+    pub(crate) fn with_bootloader(workspace: &Workspace, elf: &Path) -> Result<Self, Error> {
+        let program = Program::read(elf)?;
+        Ok(Self { bootloader_image: program.flat()?, bootloader: program.elf, ..Self::new(workspace)? })
     }
 
     /// A board without supply: bootloader, `slot`, and a volume with these files.
