@@ -47,6 +47,7 @@ pub use iot_hub::{
 pub use keys::{Keys, RootKey};
 pub use tls::Peer;
 pub use update::{
-    DeployError, DeployOptions, Deployment, DeploymentId, ImportError, ImportManifest, Judgement, State, UpdateId,
+    DeployError, DeployOptions, Deployment, DeploymentId, ImportError, ImportManifest, Judgement, NewDeployment,
+    Reason, State, Target, UpdateId,
 };
 pub use utc::Utc;

@@ -27,6 +27,36 @@ impl Utc {
         Instant::ZERO + Duration::from_secs(unix_seconds.saturating_sub(self.epoch_seconds))
     }
 
+    /// The instant that an ISO 8601 time such as `2026-01-31T12:00:00.5Z` names; `Instant::ZERO` if that was before the
+    /// simulation, `None` if it is no time in UTC.
+    pub fn parse(&self, text: &str) -> Option<Instant> {
+        let (seconds, rest) = text.split_at_checked(19)?;
+        let bytes = seconds.as_bytes();
+        let shape = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        let digits = bytes.iter().enumerate().all(|(i, b)| b.is_ascii_digit() || shape.contains(&(i, *b)));
+        if !digits || !shape.iter().all(|(at, byte)| bytes[*at] == *byte) {
+            return None;
+        }
+        let number = |from: usize, upto: usize| seconds[from..upto].parse::<u16>().ok();
+        let small = |from: usize| number(from, from + 2).and_then(|n| u8::try_from(n).ok());
+        let month = time::Month::try_from(small(5)?).ok()?;
+        let date = time::Date::from_calendar_date(i32::from(number(0, 4)?), month, small(8)?).ok()?;
+        let clock = time::Time::from_hms(small(11)?, small(14)?, small(17)?).ok()?;
+        let fraction = rest.strip_suffix('Z').or_else(|| rest.strip_suffix("+00:00"))?;
+        let nanos = match fraction.strip_prefix('.') {
+            None if fraction.is_empty() => 0,
+            Some(digits) if (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                format!("{digits:0<9}").parse::<u64>().ok()?
+            }
+            _ => return None,
+        };
+        let unix = u64::try_from(date.with_time(clock).assume_utc().unix_timestamp()).ok()?;
+        match unix.checked_sub(self.epoch_seconds) {
+            None => Some(Instant::ZERO),
+            Some(since) => Some(Instant::from_nanos(since.checked_mul(1_000_000_000)?.checked_add(nanos)?)),
+        }
+    }
+
     fn calendar(&self, now: Instant) -> OffsetDateTime {
         let nanos = i128::from(self.epoch_seconds) * 1_000_000_000 + i128::from(now.as_nanos());
         // Beyond the year 9999 the calendar ends; the epoch is the honest answer to a nonsensical clock.
@@ -75,6 +105,19 @@ mod tests {
         assert_eq!(utc.format(Instant::from_nanos(554_296_799)), "2022-11-09T10:42:02.5542967Z");
         assert_eq!(utc.http_date(Instant::ZERO), "Wed, 09 Nov 2022 10:42:02 GMT");
         assert_eq!(utc.seconds(Instant::from_nanos(1_999_999_999)), 1_667_990_523);
+        for (text, nanos) in [
+            ("2022-11-09T10:42:02.5542967Z", Some(554_296_700)),
+            ("2022-11-09T10:42:03Z", Some(1_000_000_000)),
+            ("2022-11-09T10:42:03.5+00:00", Some(1_500_000_000)),
+            ("1999-01-01T00:00:00Z", Some(0)),
+            ("2022-02-30T10:42:03Z", None),
+            ("2022-11-09T10:42:03", None),
+            ("2022-11-09T1:42:033Z", None),
+            ("2022-11-09T10:42:03.Z", None),
+            ("9999-12-31T23:59:59Z", None),
+        ] {
+            assert_eq!(utc.parse(text), nanos.map(Instant::from_nanos), "{text}");
+        }
         assert_eq!(utc.instant(1_667_990_525), Instant::from_nanos(3_000_000_000));
     }
 }

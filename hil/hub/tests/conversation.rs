@@ -75,7 +75,7 @@ fn life(seed: u64) -> Net {
     let manifest = ImportManifest::firmware(version("2.0.0"), "HIL", "E54", "fw.bin", &image, created);
     let update = net.cloud.import_update(net.now, &manifest, &[("fw.bin", &image)]).expect("imports");
     let id = net.cloud.deploy(net.now, "e54", &update, DeployOptions::default()).expect("deploys");
-    assert_eq!(net.cloud.judge(id).expect("known").state, State::InProgress);
+    assert_eq!(net.cloud.judge(&id).expect("known").state, State::InProgress);
 
     mqtt.read(&mut net);
     let (topic, body) = mqtt.message();
@@ -115,7 +115,7 @@ fn life(seed: u64) -> Net {
     let workflow = service["workflow"].clone();
     let agent = json!({"state": 6, "workflow": workflow});
     assert_eq!(report(&mut net, &mut mqtt, &json!({"deviceUpdate": {"__t": "c", "agent": agent}})), "204");
-    let judgement = net.cloud.judge(id).expect("known");
+    let judgement = net.cloud.judge(&id).expect("known");
     assert_eq!((judgement.state, judgement.why.as_str()), (State::InProgress, "the agent works on it (state 6)"));
 
     // The device resets: its connection vanishes without a word, and it comes back with the new version.
@@ -134,7 +134,7 @@ fn life(seed: u64) -> Net {
         "lastInstallResult": last,
     });
     assert_eq!(report(&mut net, &mut mqtt, &json!({"deviceUpdate": {"__t": "c", "agent": agent}})), "204");
-    let judgement = net.cloud.judge(id).expect("known");
+    let judgement = net.cloud.judge(&id).expect("known");
     assert_eq!(judgement.state, State::Succeeded, "{judgement:?}");
     assert_eq!(judgement.why, "state 0, result code 700, HIL/E54 2.0.0 installed, 1 of 1 steps");
     mqtt.publish(&mut net, "devices/e54/messages/events/$.ct=application%2Fjson", b"{\"beat\":1}", QoS::AtLeastOnce);

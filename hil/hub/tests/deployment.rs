@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use hub::update::{CANCEL, Forgery, jws};
+use hub::update::{CANCEL, DeviceWork, Forgery, jws};
 use hub::{
     Attestation, DeployError, DeployOptions, DeploymentId, FileFault, HubError, ImportManifest, State, UpdateId,
 };
@@ -29,7 +29,8 @@ fn net() -> (Net, Mqtt) {
     net.cloud.import_update(net.now, &manifest("2.0.0"), &[("fw.bin", IMAGE)]).expect("imports");
     let mut mqtt = device(&mut net, "e54");
     let properties = json!({"manufacturer": "HIL", "model": "E54", "contractModelId": MODEL});
-    agent(&mut net, &mut mqtt, json!({"deviceProperties": properties}));
+    let names = "manufacturer,model";
+    agent(&mut net, &mut mqtt, json!({"deviceProperties": properties, "compatPropertyNames": names}));
     (net, mqtt)
 }
 
@@ -39,6 +40,12 @@ fn agent(net: &mut Net, mqtt: &mut Mqtt, agent: Value) {
 
 fn deploy(net: &mut Net, options: DeployOptions) -> DeploymentId {
     net.cloud.deploy(net.now, "e54", &id("E54", "2.0.0"), options).expect("deploys")
+}
+
+/// What is kept about the device and a deployment.
+fn work(net: &Net, id: &DeploymentId) -> DeviceWork {
+    let mut devices = net.cloud.deployment_devices(id);
+    devices.find(|(device, _)| *device == "e54").expect("it got the deployment").1.clone()
 }
 
 /// The `service` object of the patch that has arrived.
@@ -88,7 +95,8 @@ fn a_device_is_offered_only_what_fits_it() {
         (json!({"contractModelId": MODEL, "manufacturer": "hil", "model": "E54"}), "case matters"),
         (json!({"Manufacturer": "HIL", "manufacturer": null}), "it reports `Manufacturer`: case matters"),
     ] {
-        agent(&mut net, &mut mqtt, json!({"deviceProperties": properties}));
+        let names = "manufacturer,model";
+        agent(&mut net, &mut mqtt, json!({"deviceProperties": properties, "compatPropertyNames": names}));
         let error = net.cloud.deploy(net.now, "e54", &id("E54", "2.0.0"), DeployOptions::default()).expect_err(part);
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -123,7 +131,7 @@ fn forgeries_are_what_they_say() {
 fn the_judgement_says_what_is_missing() {
     let (mut net, mut mqtt) = net();
     let deployment = deploy(&mut net, DeployOptions::default());
-    let workflow = net.cloud.deployment(deployment).expect("known").workflow.clone();
+    let workflow = work(&net, &deployment).workflow;
     let installed = |version: &str| json!({"provider": "HIL", "name": "E54", "version": version}).to_string();
     let steps = |names: &[&'static str]| {
         names.iter().map(|name| (*name, json!({"resultCode": 700}))).collect::<BTreeMap<_, _>>()
@@ -132,7 +140,7 @@ fn the_judgement_says_what_is_missing() {
         assert_eq!(report(net, mqtt, &json!({"deviceUpdate": {"__t": "c", "service": ack}})), "204");
     };
     let check = |net: &Net, state: State, part: &str| {
-        let judgement = net.cloud.judge(deployment).expect("known");
+        let judgement = net.cloud.judge(&deployment).expect("known");
         assert!(judgement.state == state && judgement.why.contains(part), "{judgement:?} is not {state:?}: {part}");
     };
     check(&net, State::InProgress, "has not acknowledged");
@@ -178,23 +186,23 @@ fn a_retry_is_judged_by_reports_that_follow_it() {
     let deployment = deploy(&mut net, DeployOptions::default());
     let workflow = service(&mut net, &mut mqtt)["workflow"].clone();
     agent(&mut net, &mut mqtt, json!({"state": 255, "workflow": workflow, "lastInstallResult": {"resultCode": 0}}));
-    assert_eq!(net.cloud.judge(deployment).expect("known").state, State::Failed);
+    assert_eq!(net.cloud.judge(&deployment).expect("known").state, State::Failed);
     net.pass(std::time::Duration::from_secs(5));
-    net.cloud.retry(net.now, deployment).expect("active");
-    assert_eq!(net.cloud.judge(deployment).expect("known").state, State::InProgress);
+    net.cloud.retry(net.now, &deployment).expect("active");
+    assert_eq!(net.cloud.judge(&deployment).expect("known").state, State::InProgress);
     let again = service(&mut net, &mut mqtt)["workflow"].clone();
     assert_eq!((&again["id"], &again["retryTimestamp"]), (&workflow["id"], &json!("2026-01-01T00:00:05.0000000Z")));
     agent(&mut net, &mut mqtt, json!({"state": 6, "workflow": again}));
-    assert_eq!(net.cloud.judge(deployment).expect("known").why, "the agent works on it (state 6)");
+    assert_eq!(net.cloud.judge(&deployment).expect("known").why, "the agent works on it (state 6)");
     // A new deployment takes the old one's place and does not inherit its timestamp.
     let next = deploy(&mut net, DeployOptions::default());
     let third = service(&mut net, &mut mqtt)["workflow"].clone();
     assert!(
         third["retryTimestamp"].is_null() && third.get("retryTimestamp").is_some() && third["id"] != workflow["id"]
     );
-    assert_eq!(net.cloud.judge(deployment).expect("known").state, State::Cancelled);
-    assert_eq!(net.cloud.retry(net.now, deployment), Err(DeployError::NotActive(1)));
-    assert_eq!(net.cloud.deployment(next).expect("known").retry_timestamp, None);
+    assert_eq!(net.cloud.judge(&deployment).expect("known").state, State::Cancelled);
+    assert_eq!(net.cloud.retry(net.now, &deployment), Err(DeployError::NotActive("1".into())));
+    assert_eq!(work(&net, &next).retry_timestamp, None);
 }
 
 #[test]
@@ -209,13 +217,13 @@ fn a_cancel_leaves_nulls_and_stale_file_ids_are_deleted() {
     assert_eq!(patch["fileUrls"].get(old.expect("an id")), Some(&Value::Null));
     let desired = &net.cloud.twin("e54").expect("exists").desired()["deviceUpdate"]["service"];
     assert_eq!(desired["fileUrls"].as_object().map(serde_json::Map::len), Some(1));
-    net.cloud.cancel(net.now, second).expect("active");
+    net.cloud.cancel(net.now, &second).expect("active");
     assert_eq!(
         service(&mut net, &mut mqtt),
         json!({"workflow": {"action": CANCEL, "id": "nodeployment"}, "updateManifest": null,
             "updateManifestSignature": null, "fileUrls": null})
     );
-    for deployment in [first, second] {
+    for deployment in [&first, &second] {
         assert_eq!(net.cloud.judge(deployment).expect("known").state, State::Cancelled);
         assert!(net.cloud.cancel(net.now, deployment).is_err());
     }

@@ -236,7 +236,7 @@ impl Device {
     }
 
     #[track_caller]
-    fn judged(&self, deployment: DeploymentId, state: hub::State) -> hub::Judgement {
+    fn judged(&self, deployment: &DeploymentId, state: hub::State) -> hub::Judgement {
         let judgement = self.net.cloud.judge(deployment).expect("known");
         assert_eq!(judgement.state, state, "{judgement:?}");
         judgement
@@ -261,16 +261,16 @@ fn the_firmwares_crates_update_the_device_to_the_services_satisfaction() {
     let (end, deployment) = device.update(&image(), FileFault::default(), None);
     assert_eq!(end, End::Install);
     assert!(device.file == image(), "the download differs");
-    device.judged(deployment, hub::State::InProgress);
+    device.judged(&deployment, hub::State::InProgress);
     // The bootloader's work.
     (device.version, device.boot) = ("2.0.0", Boot::Trial);
     assert_eq!(device.run(|_| ()), End::Quiet);
-    let judgement = device.judged(deployment, hub::State::Succeeded);
+    let judgement = device.judged(&deployment, hub::State::Succeeded);
     assert_eq!(judgement.result_code, Some(700));
     // Another start finds the same deployment in the twin and leaves it alone.
     device.boot = Boot::Confirmed;
     assert_eq!(device.run(|_| ()), End::Quiet);
-    device.judged(deployment, hub::State::Succeeded);
+    device.judged(&deployment, hub::State::Succeeded);
     let refusals = device.net.kinds().into_iter().filter(|kind| {
         matches!(kind, EventKind::TwinRefused { .. } | EventKind::ConnectRefused { .. } | EventKind::DpsRefused { .. })
     });
@@ -283,7 +283,7 @@ fn a_flipped_byte_is_reported_as_a_failure() {
     let fault = FileFault { flip_byte_at: Some(12_345), ..FileFault::default() };
     let (end, deployment) = device.update(&image(), fault, None);
     assert_eq!(end, End::Quiet);
-    let judgement = device.judged(deployment, hub::State::Failed);
+    let judgement = device.judged(&deployment, hub::State::Failed);
     assert!(judgement.why.starts_with("the agent reports failure (state 255)"), "{judgement:?}");
 }
 
@@ -293,8 +293,20 @@ fn every_forgery_is_reported_and_nothing_is_downloaded() {
         let mut device = Device::new();
         let (end, deployment) = device.update(&image(), FileFault::default(), Some(forgery));
         assert_eq!(end, End::Quiet);
-        device.judged(deployment, hub::State::Failed);
+        device.judged(&deployment, hub::State::Failed);
         assert!(!device.net.kinds().iter().any(|kind| matches!(kind, EventKind::RangeServed { .. })), "{forgery:?}");
+    }
+}
+
+#[test]
+fn what_is_signed_and_wrong_all_the_same_is_reported() {
+    use hub::update::Forgery::{ExpiredUrl, FileHash, FileSize, MissingUrl};
+    for forgery in [FileHash, FileSize, MissingUrl, ExpiredUrl] {
+        let mut device = Device::new();
+        let (end, deployment) = device.update(&image(), FileFault::default(), Some(forgery));
+        assert_eq!(end, End::Quiet, "{forgery:?}");
+        let judgement = device.judged(&deployment, hub::State::Failed);
+        assert_eq!(judgement.reason, hub::Reason::AgentFailed, "{forgery:?}: {judgement:?}");
     }
 }
 
@@ -304,11 +316,11 @@ fn a_rollback_is_reported_as_a_failure_and_a_retry_heals_it() {
     let (_, deployment) = device.update(&image(), FileFault::default(), None);
     device.boot = Boot::RolledBack { cause: 1 };
     assert_eq!(device.run(|_| ()), End::Quiet);
-    device.judged(deployment, hub::State::Failed);
+    device.judged(&deployment, hub::State::Failed);
     device.boot = Boot::Confirmed;
-    let end = device.run(|net| net.cloud.retry(net.now, deployment).expect("active"));
+    let end = device.run(|net| assert_eq!(net.cloud.retry(net.now, &deployment), Ok(1)));
     assert_eq!(end, End::Install);
     (device.version, device.boot) = ("2.0.0", Boot::Trial);
     device.run(|_| ());
-    device.judged(deployment, hub::State::Succeeded);
+    device.judged(&deployment, hub::State::Succeeded);
 }

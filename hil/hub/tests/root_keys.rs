@@ -107,12 +107,10 @@ fn the_state_of_the_keys_outlives_a_restart() {
     let mut net = net();
     net.cloud.offer_root_keys(net.now, true, false).expect("signs");
     net.cloud.rotate_root_key(net.now, "ADU.HIL.R2").expect("exists");
-    let changes = net.cloud.take_update_changes();
-    assert!(changes.iter().any(|change| change.key == "rootkeys"), "{changes:?}");
+    let changes = net.cloud.take_changes();
+    assert!(changes.iter().any(|change| change.key == "adu/rootkeys"), "{changes:?}");
     let mut again = Cloud::new(CloudConfig::new(5, EPOCH)).expect("the fixture keys work");
-    for change in &changes {
-        assert_eq!(again.restore_update(&change.key, change.value.as_deref().expect("a value")), Ok(true));
-    }
+    again.restore(changes).expect("restores");
     assert_eq!(again.root_key_state(), net.cloud.root_key_state());
     assert_eq!(again.root_key_package(), net.cloud.root_key_package());
     assert_eq!(again.updates().collect::<Vec<_>>(), net.cloud.updates().collect::<Vec<_>>());

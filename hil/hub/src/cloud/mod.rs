@@ -2,6 +2,10 @@
 
 mod admin;
 mod connection;
+mod deployments;
+mod fleet;
+mod follow;
+mod progress;
 mod root_keys;
 mod updates;
 
@@ -139,7 +143,7 @@ impl Cloud {
             hub: Hub::new(config.hub_host.clone(), utc, rng.fork("hub")),
             dps,
             files: files::Service::new(config.file_host.clone(), &config.keys.adu_signing_key_pem),
-            adu: update::Service::new(&config.keys, config.epoch_utc_seconds, rng.fork("update"))?,
+            adu: update::Service::new(&config.keys, config.epoch_utc_seconds)?,
             events: Vec::new(),
             touched: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -281,6 +285,7 @@ impl Cloud {
         let mut effects = Effects::default();
         self.hub.poll(now, &mut effects);
         self.apply(now, None, effects);
+        self.poll_updates(now);
     }
 
     /// When the cloud next has something to do; `Instant::ZERO`, so at once, while a connection is
@@ -311,7 +316,7 @@ impl Cloud {
     /// [`take_ready`](Self::take_ready).
     pub fn deadline(&self) -> Instant {
         let connections = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
-        connections.min(self.hub.poll_at())
+        connections.min(self.hub.poll_at()).min(self.updates_poll_at())
     }
 
     /// What happened since the last call.
@@ -323,6 +328,7 @@ impl Cloud {
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = self.hub.take_changes();
         changes.extend(self.dps.take_changes());
+        changes.extend(self.adu.take_changes(&self.files));
         changes
     }
 
@@ -341,6 +347,7 @@ impl Cloud {
             match key.split_once('/').map(|(kind, _)| kind) {
                 Some("device" | "twin" | "message" | "certificate" | "hub") => self.hub.restore(&key, &value)?,
                 Some("enrolment" | "group" | "registration" | "dps") => self.dps.restore(&key, &value)?,
+                Some(_) if self.restore_update(&key, &value)? => {}
                 _ => return Err(format!("no service knows the stored entry `{key}`; it is of another version")),
             }
         }
@@ -371,6 +378,7 @@ impl Cloud {
                 self.settle(now, conn);
             }
         }
+        self.sync_updates(now);
     }
 
     /// After every change of a connection: notes output, and tells the services of an end, once.

@@ -90,6 +90,8 @@ pub struct Hub {
     changed: BTreeSet<String>,
     /// Devices by the time at which there is something to do for them.
     timers: BTreeSet<(Instant, String)>,
+    /// Devices that have changed.
+    noticed: BTreeSet<String>,
 }
 
 impl Hub {
@@ -108,6 +110,7 @@ impl Hub {
             restarts: 0,
             changed: BTreeSet::new(),
             timers: BTreeSet::new(),
+            noticed: BTreeSet::new(),
         }
     }
 

@@ -10,6 +10,8 @@
 //!
 //! ID is that of a device, or `device/module`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sim_base::Instant;
 
@@ -43,6 +45,17 @@ impl Hub {
             Entry::Twin => "twin",
         };
         self.changed.insert(format!("{kind}/{id}"));
+        self.noticed.insert(id.to_owned());
+    }
+
+    /// Whether [`take_noticed`](Self::take_noticed) would yield devices.
+    pub fn has_noticed(&self) -> bool {
+        !self.noticed.is_empty()
+    }
+
+    /// Devices that have changed in any way since the last call, those that are gone included.
+    pub fn take_noticed(&mut self) -> BTreeSet<String> {
+        core::mem::take(&mut self.noticed)
     }
 
     /// Notes that a message was queued or is gone.

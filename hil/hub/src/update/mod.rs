@@ -1,7 +1,10 @@
 //! Device Update for IoT Hub: import, sign, deploy, judge.
 
 mod deploy;
+mod deployment;
+mod fleet;
 mod forge;
+mod health;
 mod import;
 mod judge;
 pub mod jws;
@@ -10,22 +13,34 @@ pub mod root_keys;
 mod schema;
 mod service;
 mod store;
+mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use deploy::{DeployError, DeployOptions, Deployment, DeploymentId, Status};
-pub(crate) use deploy::{Offer, apply_patch, cancel_patch, compatible};
+pub(crate) use deploy::{Offer, apply_patch, cancel_patch};
+pub(crate) use deployment::Run;
+pub use deployment::{
+    DeployError, DeployOptions, Deployment, DeploymentId, DeviceCounts, DeviceWork, NewDeployment, RollbackFailure,
+    RollbackPolicy, Status, Target, UpdateInfo,
+};
+pub use fleet::Compliance;
 pub use forge::Forgery;
 pub(crate) use forge::sign;
+pub use health::{DEFAULT_GROUP, DeviceHealth, GROUP_TAG, HealthCheck};
+pub(crate) use health::{compatible, examine, health, installed};
 pub use import::{DownloadHandler, ImportError, ImportFile, ImportManifest, ImportStep, Instructions, RelatedFile};
-pub(crate) use judge::judge;
-pub use judge::{Judgement, State};
+pub use judge::{Judgement, Reason, State};
+pub(crate) use judge::{judge, not_offered, other_group};
 pub(crate) use manifest::{Imported, hex};
 pub use manifest::{Update, UpdateFile};
 pub use schema::{Issue, MAX_STEPS};
 pub(crate) use service::Service;
 pub(crate) use store::Store;
 pub use store::{DeleteError, FileView, InstructionsView, UpdateFilter, UpdateView};
+pub use view::{
+    ContractModel, DeploymentDeviceState, DeploymentStatus, DeploymentView, DeviceClassProperties, DeviceClassView,
+    DeviceView, GroupView, SubgroupStatus, SubgroupView,
+};
 
 /// Name of the component in which agent and service talk.
 pub const COMPONENT: &str = "deviceUpdate";

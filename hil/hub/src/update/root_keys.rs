@@ -112,7 +112,7 @@ impl core::fmt::Debug for KeyRing {
 }
 
 /// Key of the durable entry.
-const KEY: &str = "rootkeys";
+const KEY: &str = "adu/rootkeys";
 const ROOT: &str = "root key";
 const SIGNING: &str = "signing key";
 

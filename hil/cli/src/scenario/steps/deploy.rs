@@ -117,7 +117,7 @@ fn ranges(context: &Context<'_>) -> usize {
 
 /// The service's verdict and its sentence.
 pub fn judge(context: &Context<'_>) -> (State, String) {
-    let Some(deployment) = context.deployment else { return (State::InProgress, "nothing was deployed".to_owned()) };
+    let Some(deployment) = &context.deployment else { return (State::InProgress, "nothing was deployed".to_owned()) };
     match context.rig.cloud().judge(deployment) {
         Ok(judgement) => (judgement.state, judgement.why),
         Err(why) => (State::InProgress, why.to_string()),
