@@ -157,7 +157,7 @@ fn devices_come_into_classes_and_groups_and_move() {
     net.cloud.delete_update(&new).expect("not needed");
     assert_eq!(compliance(&net, Some(DEFAULT_GROUP)), [1, 0, 0], "newer than what is left");
     agent(&mut net, &mut a, json!({"installedUpdateId": json!(old).to_string()}));
-    let view = serde_json::to_value(net.cloud.update_device("a")).expect("JSON");
+    let view = serde_json::to_value(net.cloud.managed_device("a")).expect("JSON");
     assert_eq!(
         (&view["onLatestUpdate"], &view["installedUpdate"]["updateId"]["version"]),
         (&json!(true), &json!("2.0"))
@@ -169,10 +169,10 @@ fn devices_come_into_classes_and_groups_and_move() {
     agent(&mut net, &mut a, json!({"deviceProperties": {"model": "Toaster"}}));
     assert_eq!(
         net.cloud.subgroups("other").next().map(|s| s.device_class_id),
-        net.cloud.update_device("c").and_then(|c| c.device_class_id)
+        net.cloud.managed_device("c").and_then(|c| c.device_class_id)
     );
     tag(&mut net, "a", json!("no spaces"));
-    assert_eq!(net.cloud.update_device("a").and_then(|a| a.group_id), None, "the agent check fails");
+    assert_eq!(net.cloud.managed_device("a").and_then(|a| a.group_id), None, "the agent check fails");
     let health = net.cloud.device_health("a").expect("exists");
     let failed: Vec<_> = health.health_checks.iter().filter(|check| check.result == "userError").collect();
     assert_eq!((health.state, failed.len(), failed[0].name), ("unhealthy", 1, "ADU group"));

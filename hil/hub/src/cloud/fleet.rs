@@ -13,7 +13,7 @@ impl Cloud {
     }
 
     /// A device as Device Update's API shows it.
-    pub fn update_device(&self, id: &str) -> Option<DeviceView> {
+    pub fn managed_device(&self, id: &str) -> Option<DeviceView> {
         let device = self.hub.device(id)?;
         let member = self.adu.fleet.members.get(id).cloned().unwrap_or_default();
         let run = member.current.as_ref().and_then(|id| self.adu.runs.get(id));

@@ -20,8 +20,7 @@ impl Cloud {
     }
 
     pub(super) fn updates_poll_at(&self) -> Instant {
-        let waits = self.hub.has_noticed() || (self.adu.stale && self.hub.devices().next().is_some());
-        if waits { Instant::ZERO } else { self.adu.poll_at() }
+        if self.hub.has_noticed() { Instant::ZERO } else { self.adu.poll_at() }
     }
 
     /// Looks at devices that have changed: class and group, what they report, what they should have.
@@ -32,7 +31,6 @@ impl Cloud {
         loop {
             let mut changed = self.hub.take_noticed();
             if core::mem::take(&mut self.adu.stale) {
-                changed.extend(self.hub.devices().map(|device| device.id().to_owned()));
                 changed.extend(self.adu.fleet.members.keys().cloned());
             }
             if changed.is_empty() {

@@ -92,6 +92,8 @@ pub struct Hub {
     timers: BTreeSet<(Instant, String)>,
     /// Devices that have changed.
     noticed: BTreeSet<String>,
+    /// Devices that were restored and not looked at yet.
+    restored: BTreeSet<String>,
 }
 
 impl Hub {
@@ -111,6 +113,7 @@ impl Hub {
             changed: BTreeSet::new(),
             timers: BTreeSet::new(),
             noticed: BTreeSet::new(),
+            restored: BTreeSet::new(),
         }
     }
 

@@ -48,13 +48,15 @@ impl Hub {
         self.noticed.insert(id.to_owned());
     }
 
-    /// Whether [`take_noticed`](Self::take_noticed) would yield devices.
+    /// Whether [`take_noticed`](Self::take_noticed) would yield devices that have changed; those that were restored can
+    /// wait.
     pub fn has_noticed(&self) -> bool {
         !self.noticed.is_empty()
     }
 
-    /// Devices that have changed in any way since the last call, those that are gone included.
+    /// Devices that have changed in any way or were restored since the last call, those that are gone included.
     pub fn take_noticed(&mut self) -> BTreeSet<String> {
+        self.noticed.append(&mut self.restored);
         core::mem::take(&mut self.noticed)
     }
 
@@ -128,6 +130,7 @@ impl Hub {
             let (attestation, generation) = (record.attestation.clone(), record.generation.clone());
             let device = Device::new(name, attestation, generation, Instant::ZERO, self.utc);
             self.devices.insert(name.to_owned(), Device { record, ..device });
+            self.restored.insert(name.to_owned());
             return Ok(());
         }
         if kind == "certificate" {
@@ -140,6 +143,7 @@ impl Hub {
         };
         if kind == "twin" {
             device.twin = durable::read::<Twin>(key, value)?;
+            self.restored.insert(name.to_owned());
             return Ok(());
         }
         let message: CloudToDevice = durable::read(key, value)?;

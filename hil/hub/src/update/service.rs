@@ -36,7 +36,7 @@ pub(crate) struct Service {
     loose: BTreeMap<DeploymentId, Vec<(String, DeviceWork)>>,
     /// Keys of durable entries that have changed.
     changed: BTreeSet<String>,
-    /// All devices have to be looked at, because state was restored.
+    /// Devices of restored deployments have to be looked at, whether they exist or not.
     pub(crate) stale: bool,
     /// Devices are being looked at.
     pub(crate) syncing: bool,
@@ -60,7 +60,7 @@ impl Service {
             next_number: 1,
             loose: BTreeMap::new(),
             changed: BTreeSet::new(),
-            stale: true,
+            stale: false,
             syncing: false,
         })
     }
