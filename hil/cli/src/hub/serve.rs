@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hub_server::{Config, Server, ServerError, keys};
 
-use super::HubError;
+use super::{HubError, Target};
 
 /// How the hub starts.
 #[derive(Debug, Args)]
@@ -40,20 +40,14 @@ pub struct ServeArgs {
     /// Port of API and dashboard
     #[arg(long, value_name = "PORT")]
     admin: Option<u16>,
-    /// Token that changes over the API need; made up if the hub listens beyond loopback
-    #[arg(long, value_name = "TOKEN", env = "HIL_HUB_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-    /// Print one JSON document at the start instead of text
-    #[arg(long)]
-    json: bool,
 }
 
 impl ServeArgs {
-    fn config(self) -> Result<Config, HubError> {
+    fn config(self, token: Option<String>) -> Result<Config, HubError> {
         let mut config = self.config.as_deref().map_or(Ok(Config::default()), Config::read)?;
         config.data = self.data.or(config.data);
         config.keys = self.keys.or(config.keys);
-        config.token = self.token.or(config.token);
+        config.token = token.or(config.token);
         config.bind = self.bind.unwrap_or(config.bind);
         config.host = self.host.unwrap_or(config.host);
         config.ports.mqtts = self.mqtts.unwrap_or(config.ports.mqtts);
@@ -65,9 +59,9 @@ impl ServeArgs {
 }
 
 /// Runs a hub until Ctrl-C.
-pub(super) fn serve(args: ServeArgs) -> Result<ExitCode, HubError> {
-    let json = args.json;
-    let config = args.config()?;
+pub(super) fn serve(args: ServeArgs, target: Target) -> Result<ExitCode, HubError> {
+    let json = target.json;
+    let config = args.config(target.token)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Runtime)?;
     runtime.block_on(async {
         let server = Server::start(&config).await?;

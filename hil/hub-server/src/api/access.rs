@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -33,7 +33,7 @@ impl Access {
             && let Some(host) = header(header::HOST)
             && origin.split_once("://").map(|(_, origin)| origin) != Some(host)
         {
-            return Err(Failure::forbidden(format!("a page of `{origin}` may not change this hub")));
+            return Err(Failure::new(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not change this hub")));
         }
         let Some(token) = &self.token else { return Ok(()) };
         let given = header(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));

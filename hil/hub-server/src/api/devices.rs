@@ -1,267 +1,290 @@
-//! Devices: registry, twins, methods, messages.
+//! The identity registry: devices and their modules.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hub::{Attestation, Cloud, Device, HubError};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use tokio::sync::broadcast::error::RecvError;
-use utoipa::ToSchema;
+use hub::{Attestation, Cloud, Device, DeviceQuery, DeviceUpdate, HubError, NewDevice};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Shared;
-use super::error::{Body, Failure, Problem};
+use super::error::{Body, Failure, Problem, Query};
 use crate::core::Core;
+
+/// Most devices of one page.
+const PAGE: usize = 1000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Core>> {
     OpenApiRouter::default()
         .routes(routes!(list))
-        .routes(routes!(show, create))
-        .routes(routes!(twin, patch_twin))
-        .routes(routes!(method))
-        .routes(routes!(message))
+        .routes(routes!(show, create, update, delete))
+        .routes(routes!(list_modules))
+        .routes(routes!(show_module, create_module, delete_module))
+        .routes(routes!(regenerate))
         .routes(routes!(disconnect))
+        .routes(routes!(expire_token))
 }
 
-/// A device as the registry has it.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct DeviceView {
-    device_id: String,
+/// The identity of a device or a module, with the connection string that an SDK is given.
+fn document(cloud: &Cloud, device: &Device) -> Value {
+    let mut document = device.identity_document(cloud.utc());
+    let host = &cloud.config().hub_host;
+    let mut text = format!("HostName={host};DeviceId={}", device.device_id());
+    if let Some(module) = device.module_id() {
+        text += &format!(";ModuleId={module}");
+    }
+    text += &match device.attestation() {
+        Attestation::SymmetricKey { primary, .. } => format!(";SharedAccessKey={}", STANDARD.encode(primary)),
+        _ => ";x509=true".into(),
+    };
+    document["connectionString"] = text.into();
+    document["modelId"] = device.model_id().into();
+    document
+}
+
+fn find(cloud: &Cloud, id: &str) -> Result<Json<Value>, Failure> {
+    let device = cloud.device(id).ok_or_else(|| HubError::NoDevice(id.to_owned()))?;
+    Ok(Json(document(cloud, device)))
+}
+
+pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(|etag| etag.trim_matches('"'))
+}
+
+/// Which devices.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Filter {
+    /// Those whose id comes after this one: the last of the page before.
+    after: Option<String>,
+    /// At most so many, up to 1000.
+    limit: Option<usize>,
     /// `enabled` or `disabled`.
-    status: &'static str,
+    status: Option<String>,
     /// `connected` or `disconnected`.
-    connection_state: &'static str,
-    model_id: Option<String>,
-    /// What an SDK is given; only for devices with keys.
-    connection_string: Option<String>,
+    connection: Option<String>,
+    /// A tag and its value, e.g. `ADUGroup=test`, with a path for one inside others: `location.floor=2`.
+    tag: Option<String>,
 }
 
-impl DeviceView {
-    fn of(cloud: &Cloud, device: &Device) -> Self {
-        let connection_string = match device.attestation() {
-            Attestation::SymmetricKey { primary, .. } => Some(format!(
-                "HostName={};DeviceId={};SharedAccessKey={}",
-                cloud.config().hub_host,
-                device.id(),
-                STANDARD.encode(primary)
-            )),
-            _ => None,
+impl Filter {
+    fn query(&self) -> Result<DeviceQuery, Failure> {
+        let two = |value: &Option<String>, name: &str, yes: &str, no: &str| match value.as_deref() {
+            None => Ok(None),
+            Some(value) if value == yes => Ok(Some(true)),
+            Some(value) if value == no => Ok(Some(false)),
+            Some(value) => Err(Failure::bad(format!("`{name}` is `{yes}` or `{no}`, not `{value}`"))),
         };
-        Self {
-            device_id: device.id().to_owned(),
-            status: if device.is_enabled() { "enabled" } else { "disabled" },
-            connection_state: if device.is_connected() { "connected" } else { "disconnected" },
-            model_id: device.model_id().map(str::to_owned),
-            connection_string,
-        }
+        let tags = self.tag.as_deref().map(|tag| {
+            let (path, value) = tag.split_once('=').ok_or_else(|| Failure::bad("`tag` has to be NAME=VALUE"))?;
+            // A number or `true` as such, all else as text.
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok::<_, Failure>((path.to_owned(), value))
+        });
+        Ok(DeviceQuery {
+            enabled: two(&self.status, "status", "enabled", "disabled")?,
+            connected: two(&self.connection, "connection", "connected", "disconnected")?,
+            tags: tags.transpose()?.into_iter().collect(),
+        })
     }
 }
 
-/// All devices, by id.
-#[utoipa::path(get, path = "/devices", tag = "devices", responses((status = OK, body = Vec<DeviceView>)))]
-async fn list(State(core): Shared) -> Json<Vec<DeviceView>> {
-    Json(core.look(|cloud, _, _| cloud.devices().map(|device| DeviceView::of(cloud, device)).collect()))
+/// Devices in order of their ids, a page at a time.
+#[utoipa::path(
+    get, path = "/devices", tag = "devices", params(Filter),
+    responses((status = OK, body = Vec<Object>), (status = BAD_REQUEST, body = Problem))
+)]
+async fn list(State(core): Shared, Query(filter): Query<Filter>) -> Result<Json<Vec<Value>>, Failure> {
+    let query = filter.query()?;
+    let limit = filter.limit.unwrap_or(PAGE).min(PAGE);
+    Ok(Json(core.look(|cloud, _, _| {
+        let devices = cloud.devices_after(filter.after.as_deref().unwrap_or_default());
+        devices.filter(|device| query.fits(device)).take(limit).map(|device| document(cloud, device)).collect()
+    })))
 }
 
 /// A device.
 #[utoipa::path(
     get, path = "/devices/{device}", tag = "devices",
-    responses((status = OK, body = DeviceView), (status = NOT_FOUND, body = Problem))
+    responses((status = OK, body = Object), (status = NOT_FOUND, body = Problem))
 )]
-async fn show(State(core): Shared, Path(device): Path<String>) -> Result<Json<DeviceView>, Failure> {
-    core.look(|cloud, _, _| {
-        let found = cloud.device(&device).ok_or(HubError::NoDevice(device.clone()))?;
-        Ok(Json(DeviceView::of(cloud, found)))
-    })
+async fn show(State(core): Shared, Path(device): Path<String>) -> Result<Json<Value>, Failure> {
+    core.look(|cloud, _, _| find(cloud, &device))
 }
 
-/// What a new device is made from.
+/// What a new device or module is made from.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-struct NewDevice {
-    /// Base64; a random one if it is left out.
-    primary_key: Option<String>,
+struct NewIdentity {
+    /// `{"type": "sas" | "selfSigned" | "certificateAuthority", "symmetricKey": {…}, "x509Thumbprint": {…}}`; random
+    /// keys without it.
+    #[schema(value_type = Option<Object>)]
+    authentication: Option<Attestation>,
+    /// `enabled` or `disabled`.
+    status: Option<String>,
+    status_reason: Option<String>,
     /// Tags of its twin.
     #[schema(value_type = Object)]
     tags: Map<String, Value>,
 }
 
-/// Registers a device with a symmetric key.
+fn enabled(status: Option<&str>) -> Result<Option<bool>, Failure> {
+    match status {
+        None => Ok(None),
+        Some("enabled") => Ok(Some(true)),
+        Some("disabled") => Ok(Some(false)),
+        Some(other) => Err(Failure::bad(format!("`status` is `enabled` or `disabled`, not `{other}`"))),
+    }
+}
+
+fn make(core: &Core, id: &str, new: NewIdentity) -> Result<(StatusCode, Json<Value>), Failure> {
+    let mut keys = [[0; 32]; 2];
+    // Of the system's chance, which nobody can repeat.
+    for key in &mut keys {
+        getrandom::fill(key).map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    }
+    let [primary, secondary] = keys.map(Vec::from);
+    let random = || Attestation::SymmetricKey { primary, secondary: Some(secondary) };
+    let new = NewDevice {
+        attestation: Some(new.authentication.unwrap_or_else(random)),
+        enabled: enabled(new.status.as_deref())?.unwrap_or(true),
+        status_reason: new.status_reason,
+        tags: new.tags,
+        desired: Map::new(),
+    };
+    core.call(|cloud, now| {
+        cloud.create_device(now, id, new)?;
+        Ok((StatusCode::CREATED, find(cloud, id)?))
+    })
+}
+
+/// Registers a device.
 #[utoipa::path(
-    put, path = "/devices/{device}", tag = "devices", request_body = NewDevice,
-    responses((status = CREATED, body = DeviceView), (status = CONFLICT, body = Problem))
+    put, path = "/devices/{device}", tag = "devices", request_body = NewIdentity,
+    responses((status = CREATED, body = Object), (status = BAD_REQUEST, body = Problem), (status = CONFLICT, body = Problem))
 )]
 async fn create(
     State(core): Shared,
     Path(device): Path<String>,
-    Body(new): Body<NewDevice>,
-) -> Result<(StatusCode, Json<DeviceView>), Failure> {
-    let key = match &new.primary_key {
-        Some(text) => {
-            STANDARD.decode(text).map_err(|error| Failure::bad(format!("`primaryKey` is not base64: {error}")))?
-        }
-        None => {
-            let mut key = vec![0; 32];
-            getrandom::fill(&mut key).map_err(|error| Failure::bad(error.to_string()))?;
-            key
-        }
+    Body(new): Body<NewIdentity>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    make(&core, &device, new)
+}
+
+/// A change of a device; what is left out stays.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct IdentityPatch {
+    /// As at its making.
+    #[schema(value_type = Option<Object>)]
+    authentication: Option<Attestation>,
+    /// `enabled` or `disabled`; a disabled one loses its connection.
+    status: Option<String>,
+    status_reason: Option<String>,
+}
+
+/// Changes a device; `If-Match` with its etag guards against another's change.
+#[utoipa::path(
+    patch, path = "/devices/{device}", tag = "devices", request_body = IdentityPatch,
+    responses(
+        (status = OK, body = Object), (status = NOT_FOUND, body = Problem), (status = PRECONDITION_FAILED, body = Problem)
+    )
+)]
+async fn update(
+    State(core): Shared,
+    Path(device): Path<String>,
+    headers: HeaderMap,
+    Body(patch): Body<IdentityPatch>,
+) -> Result<Json<Value>, Failure> {
+    let update = DeviceUpdate {
+        attestation: patch.authentication,
+        enabled: enabled(patch.status.as_deref())?,
+        status_reason: patch.status_reason,
     };
-    core.call(|cloud, _| {
-        cloud.register_device(&device, Attestation::symmetric(key))?;
-        cloud.set_tags(&device, &new.tags)?;
-        let made = cloud.device(&device).ok_or(HubError::NoDevice(device.clone()))?;
-        Ok((StatusCode::CREATED, Json(DeviceView::of(cloud, made))))
+    core.call(|cloud, now| {
+        cloud.update_device(now, &device, update, if_match(&headers))?;
+        find(cloud, &device)
     })
 }
 
-/// A device's twin.
+/// Removes a device with its modules, twin and messages.
 #[utoipa::path(
-    get, path = "/twins/{device}", tag = "devices",
+    delete, path = "/devices/{device}", tag = "devices",
+    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem))
+)]
+async fn delete(State(core): Shared, Path(device): Path<String>, headers: HeaderMap) -> Result<StatusCode, Failure> {
+    core.call(|cloud, now| cloud.delete_device(now, &device, if_match(&headers)))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The modules of a device.
+#[utoipa::path(
+    get, path = "/devices/{device}/modules", tag = "devices",
+    responses((status = OK, body = Vec<Object>), (status = NOT_FOUND, body = Problem))
+)]
+async fn list_modules(State(core): Shared, Path(device): Path<String>) -> Result<Json<Vec<Value>>, Failure> {
+    core.look(|cloud, _, _| {
+        cloud.device(&device).ok_or_else(|| HubError::NoDevice(device.clone()))?;
+        Ok(Json(cloud.modules(&device).map(|module| document(cloud, module)).collect()))
+    })
+}
+
+/// A module.
+#[utoipa::path(
+    get, path = "/devices/{device}/modules/{module}", tag = "devices",
     responses((status = OK, body = Object), (status = NOT_FOUND, body = Problem))
 )]
-async fn twin(State(core): Shared, Path(device): Path<String>) -> Result<Json<Value>, Failure> {
-    core.look(|cloud, _, _| twin_view(cloud, &device))
-}
-
-fn twin_view(cloud: &Cloud, device: &str) -> Result<Json<Value>, Failure> {
-    let twin = cloud.twin(device).ok_or(HubError::NoDevice(device.to_owned()))?;
-    Ok(Json(json!({
-        "deviceId": device,
-        "tags": twin.tags(),
-        "properties": {"desired": twin.desired(), "reported": twin.reported()},
-    })))
-}
-
-/// A merge patch of a twin.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct TwinPatch {
-    /// Tags; null deletes.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    tags: Map<String, Value>,
-    /// Properties.
-    #[serde(default)]
-    properties: Desired,
-}
-
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-struct Desired {
-    /// Desired properties; null deletes.
-    #[schema(value_type = Object)]
-    desired: Map<String, Value>,
-}
-
-/// Merges a patch into tags and desired properties, and sends the latter if the device listens.
-#[utoipa::path(
-    patch, path = "/twins/{device}", tag = "devices", request_body = TwinPatch,
-    responses((status = OK, body = Object), (status = BAD_REQUEST, body = Problem), (status = NOT_FOUND, body = Problem))
-)]
-async fn patch_twin(
+async fn show_module(
     State(core): Shared,
-    Path(device): Path<String>,
-    Body(patch): Body<TwinPatch>,
+    Path((device, module)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
-    core.call(|cloud, now| {
-        if !patch.tags.is_empty() {
-            cloud.set_tags(&device, &patch.tags)?;
-        }
-        if !patch.properties.desired.is_empty() {
-            cloud.set_desired(now, &device, &Value::Object(patch.properties.desired))?;
-        }
-        twin_view(cloud, &device)
-    })
+    core.look(|cloud, _, _| find(cloud, &format!("{device}/{module}")))
 }
 
-/// A direct method call.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MethodCall {
-    method_name: String,
-    #[serde(default)]
-    payload: Value,
-    /// Seconds to wait for the answer, 5 to 300; 30 without it.
-    response_timeout_in_seconds: Option<u64>,
-}
-
-/// What the device answered.
-#[derive(Serialize, ToSchema)]
-struct MethodAnswer {
-    status: i64,
-    payload: Value,
-}
-
-/// Calls a direct method and waits for the answer.
+/// Registers a module.
 #[utoipa::path(
-    post, path = "/twins/{device}/methods", tag = "devices", request_body = MethodCall,
-    responses((status = OK, body = MethodAnswer), (status = NOT_FOUND, body = Problem), (status = GATEWAY_TIMEOUT, body = Problem))
+    put, path = "/devices/{device}/modules/{module}", tag = "devices", request_body = NewIdentity,
+    responses((status = CREATED, body = Object), (status = NOT_FOUND, body = Problem), (status = CONFLICT, body = Problem))
 )]
-async fn method(
+async fn create_module(
     State(core): Shared,
-    Path(device): Path<String>,
-    Body(call): Body<MethodCall>,
-) -> Result<Json<MethodAnswer>, Failure> {
-    let timeout = Duration::from_secs(call.response_timeout_in_seconds.unwrap_or(30).clamp(5, 300));
-    let mut lines = core.look(|_, log, _| log.follow());
-    let id = core.call(|cloud, now| cloud.invoke_method(now, &device, &call.method_name, &call.payload, timeout))?;
-    let id = serde_json::to_value(id).unwrap_or_default();
-    loop {
-        let line = match lines.recv().await {
-            Ok(line) => line,
-            Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => {
-                return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "Stopped", "the hub stops"));
-            }
-        };
-        if line.event["call"] != id {
-            continue;
-        }
-        if line.kind == "methodAnswered" {
-            let payload = line.event["body"].as_str().map_or(Value::Null, |body| {
-                serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))
-            });
-            return Ok(Json(MethodAnswer { status: line.event["status"].as_i64().unwrap_or(0), payload }));
-        }
-        if line.kind == "methodTimedOut" {
-            let message = format!("`{device}` did not answer `{}` within {} s", call.method_name, timeout.as_secs());
-            return Err(Failure::new(StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout", message));
-        }
-    }
+    Path((device, module)): Path<(String, String)>,
+    Body(new): Body<NewIdentity>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    make(&core, &format!("{device}/{module}"), new)
 }
 
-/// A cloud-to-device message.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewMessage {
-    /// Text.
-    body: String,
-    #[serde(default)]
-    properties: BTreeMap<String, String>,
-}
-
-/// Queues a cloud-to-device message.
+/// Removes a module.
 #[utoipa::path(
-    post, path = "/devices/{device}/messages", tag = "devices", request_body = NewMessage,
-    responses((status = ACCEPTED), (status = NOT_FOUND, body = Problem))
+    delete, path = "/devices/{device}/modules/{module}", tag = "devices",
+    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem))
 )]
-async fn message(
+async fn delete_module(
     State(core): Shared,
-    Path(device): Path<String>,
-    Body(message): Body<NewMessage>,
+    Path((device, module)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
-    let properties: Vec<_> = message.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    core.call(|cloud, now| cloud.send_message(now, &device, &properties, message.body.into_bytes()))?;
-    Ok(StatusCode::ACCEPTED)
+    core.call(|cloud, now| cloud.delete_device(now, &format!("{device}/{module}"), if_match(&headers)))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes both keys of a device anew; it has to connect with them from its next connection on.
+#[utoipa::path(
+    post, path = "/devices/{device}/regenerate-keys", tag = "devices",
+    responses((status = OK, body = Object), (status = NOT_FOUND, body = Problem))
+)]
+async fn regenerate(State(core): Shared, Path(device): Path<String>) -> Result<Json<Value>, Failure> {
+    core.call(|cloud, _| {
+        cloud.regenerate_keys(&device, true)?;
+        find(cloud, &device)
+    })
 }
 
 /// Closes the device's connection.
@@ -271,5 +294,15 @@ async fn message(
 )]
 async fn disconnect(State(core): Shared, Path(device): Path<String>) -> Result<StatusCode, Failure> {
     core.call(|cloud, now| cloud.disconnect(now, &device))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Closes the device's connection as if its token had expired now.
+#[utoipa::path(
+    post, path = "/devices/{device}/expire-token", tag = "devices",
+    responses((status = NO_CONTENT), (status = NOT_FOUND, body = Problem))
+)]
+async fn expire_token(State(core): Shared, Path(device): Path<String>) -> Result<StatusCode, Failure> {
+    core.call(|cloud, now| cloud.expire_token(now, &device))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use hub::HubError;
+use hub::{EnrolError, HubError};
 use serde::Serialize;
 
 /// Body of every answer that is not a success.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// One word for programs, e.g. `DeviceNotFound`.
-    pub code: String,
+    /// Code for programs; where the service of Azure has one, its own, e.g. 404001 (device not found).
+    pub code: u32,
     /// One sentence for people: what, where, and what to do.
     pub message: String,
 }
@@ -20,62 +20,62 @@ pub struct Problem {
 #[derive(Debug)]
 pub struct Failure {
     status: StatusCode,
-    code: &'static str,
+    code: u32,
     message: String,
 }
 
 impl Failure {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, code: u32::from(status.as_u16()) * 1000, message: message.into() }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "ArgumentInvalid", message)
+        Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    pub(super) fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+    pub(super) fn missing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
     }
 
     pub(super) fn unauthorized() -> Self {
         let message = "changes need the header `Authorization: Bearer TOKEN` with the token that the hub printed";
-        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+        Self::new(StatusCode::UNAUTHORIZED, message)
     }
 
     pub(super) fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "no such resource; /openapi.json lists them all")
+        Self::missing("no such resource; /openapi.json lists them all")
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(Problem { code: self.code.into(), message: self.message })).into_response()
+        (self.status, Json(Problem { code: self.code, message: self.message })).into_response()
     }
 }
 
 impl From<HubError> for Failure {
     fn from(error: HubError) -> Self {
-        let (status, code) = match &error {
-            HubError::NoDevice(_) => (StatusCode::NOT_FOUND, "DeviceNotFound"),
-            HubError::Exists(_) => (StatusCode::CONFLICT, "DeviceAlreadyExists"),
-            HubError::NotConnected(_) | HubError::NoMethods(_) => (StatusCode::NOT_FOUND, "DeviceNotOnline"),
-            HubError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge"),
-            HubError::QueueFull(_) => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
-            _ => (StatusCode::BAD_REQUEST, "ArgumentInvalid"),
-        };
-        Self::new(status, code, error.to_string())
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { status, code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<EnrolError> for Failure {
+    fn from(error: EnrolError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { status, code: error.code(), message: error.to_string() }
     }
 }
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "ArgumentInvalid", rejection.body_text())
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), "ArgumentInvalid", rejection.body_text())
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 
@@ -83,3 +83,8 @@ impl From<QueryRejection> for Failure {
 #[derive(axum::extract::FromRequest)]
 #[from_request(via(axum::Json), rejection(Failure))]
 pub(super) struct Body<T>(pub T);
+
+/// A query whose faults are answered as every other is.
+#[derive(axum::extract::FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Failure))]
+pub(super) struct Query<T>(pub T);

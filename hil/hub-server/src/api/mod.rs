@@ -1,10 +1,15 @@
 //! The REST API: everything that an operator does, as JSON over HTTP.
 
 mod access;
+mod certificates;
 mod devices;
+mod enrolments;
 mod error;
+mod faults;
 mod hub;
 mod log;
+mod messages;
+mod twins;
 
 use std::sync::Arc;
 
@@ -28,7 +33,15 @@ pub fn description() -> OpenApi {
 }
 
 fn routes() -> OpenApiRouter<Arc<Core>> {
-    let mut router = OpenApiRouter::default().merge(hub::routes()).merge(devices::routes()).merge(log::routes());
+    let mut router = OpenApiRouter::default()
+        .merge(hub::routes())
+        .merge(devices::routes())
+        .merge(twins::routes())
+        .merge(messages::routes())
+        .merge(enrolments::routes())
+        .merge(certificates::routes())
+        .merge(faults::routes())
+        .merge(log::routes());
     let about = router.get_openapi_mut();
     about.info.title = "hil hub".into();
     about.info.version = env!("CARGO_PKG_VERSION").into();
