@@ -318,6 +318,34 @@ fn an_enrolment_reads_back_from_its_json() {
     );
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// proptest prints the failing input; with it the run repeats.
+    #[test]
+    fn garbage_is_refused_or_costs_its_own_connection(
+        topic in "([$]dps/registrations/(PUT/iotdps-register|GET/iotdps-get-operationstatus)/[?]([$]rid=1)?)?[ -\"$-*,-~]{0,20}",
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+        user in "(0ne00HIL054/registrations/)?[ -~]{0,30}",
+    ) {
+        let mut net = Net::new(15);
+        net.cloud.enroll(Enrolment::symmetric("e54", KEY)).expect("new");
+        let mut stranger = Mqtt::new(net.edge(None, &[b"garbage"]));
+        stranger.connect(&mut net, "x", &user, Some("SharedAccessSignature sr=%&sig=&se="));
+        let mut mqtt = client(&mut net, "e54", &Proof::Key(&KEY));
+        if !topic.is_empty() {
+            mqtt.publish(&mut net, &topic, &body, QoS::AtMostOnce);
+        }
+        if !mqtt.wire.closed {
+            for (topic, _) in mqtt.messages() {
+                proptest::prop_assert!(topic.starts_with("$dps/registrations/res/4"), "{}", topic);
+            }
+        }
+        let state = state(&mut net, "e54", &Proof::Key(&KEY));
+        proptest::prop_assert_eq!(&state["status"], "assigned");
+    }
+}
+
 #[test]
 fn the_service_is_busy_as_often_as_asked() {
     let mut net = Net::new(15);
