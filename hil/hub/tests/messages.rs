@@ -163,6 +163,24 @@ fn a_message_is_delivered_again_until_it_was_in_vain_too_often() {
 }
 
 #[test]
+fn settings_without_sense_are_bounded() {
+    let mut net = hub();
+    let zero = MessageSettings { default_ttl: Duration::from_secs(60), max_delivery_count: 0, lock: Duration::ZERO };
+    net.cloud.set_message_settings(zero);
+    let mut mqtt = connect(&mut net, true);
+    mqtt.acknowledge = false;
+    mqtt.subscribe(&mut net, &[FILTER]);
+    send(&mut net, message("m", Ack::None));
+    for delivery in 1..=3 {
+        mqtt.read(&mut net);
+        assert_eq!(mqtt.messages().len(), 1, "delivery {delivery}");
+        net.pass(Duration::from_secs(1));
+    }
+    net.cloud.closed(net.now, mqtt.wire.conn);
+    assert_eq!(outcomes(&mut net).0, [("m".to_owned(), MessageOutcome::DeliveryCountExceeded)]);
+}
+
+#[test]
 fn a_message_that_is_not_acknowledged_in_time_comes_again_on_the_same_connection() {
     let mut net = hub();
     let mut mqtt = connect(&mut net, true);

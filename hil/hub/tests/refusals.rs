@@ -170,6 +170,35 @@ fn what_iot_hub_does_not_know_closes_the_connection() {
 }
 
 #[test]
+fn a_subscription_at_qos_2_is_granted_at_1() {
+    let mut net = hub();
+    let mut mqtt = device(&mut net, "e54");
+    for (qos, granted) in [(QoS::ExactlyOnce, 1), (QoS::AtLeastOnce, 1), (QoS::AtMostOnce, 0)] {
+        let topic_path = "$iothub/methods/POST/#".parse().expect("short");
+        let topics = [mqttrs2::SubscribeTopic { topic_path, qos }].into_iter().collect();
+        mqtt.packet(&mut net, &Packet::Subscribe(mqttrs2::Subscribe { pid: mqttrs2::Pid::new(), topics }));
+        assert_eq!(mqtt.inbox(), [FromServer::Suback(vec![Some(granted)])]);
+    }
+}
+
+#[test]
+fn a_session_is_kept_if_both_connections_want_it_so() {
+    let mut net = hub();
+    let mut connect = |clean| {
+        let mut mqtt = Mqtt::new(net.edge(None, &[]));
+        let user = format!("{HUB}/e54/?api-version=2021-04-12");
+        let answer = mqtt.connect_with(&mut net, "e54", &user, Some(&hub_token("e54", &KEY, EPOCH + 60)), clean, None);
+        let before = net.cloud.device("e54").expect("exists").subscriptions().count();
+        mqtt.subscribe(&mut net, &["$iothub/methods/POST/#"]);
+        mqtt.packet(&mut net, &Packet::Disconnect);
+        (answer == FromServer::Connack { code: 0, session_present: true }, before)
+    };
+    // A clean session ends with its connection, so there is nothing for the next one.
+    let seen = [true, false, false, true, false].map(&mut connect);
+    assert_eq!(seen, [(false, 0), (false, 0), (true, 1), (false, 0), (false, 0)]);
+}
+
+#[test]
 fn a_second_connection_evicts_the_first() {
     let mut net = hub();
     let mut first = device(&mut net, "e54");

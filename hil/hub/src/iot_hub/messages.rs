@@ -89,11 +89,20 @@ pub struct Message {
 pub struct MessageSettings {
     /// Time to live of a message that names none.
     pub default_ttl: Duration,
-    /// How often a message may be delivered in vain. A delivery is in vain if the connection ends before the device
+    /// How often a message may be delivered in vain, at least once. A delivery is in vain if the connection ends before the device
     /// acknowledges it.
     pub max_delivery_count: u32,
-    /// How long a device may take to acknowledge a message before it is delivered again on the same connection.
+    /// How long a device may take to acknowledge a message before it is delivered again on the same connection, at least
+    /// a second.
     pub lock: Duration,
+}
+
+impl MessageSettings {
+    /// Without values that would deliver for ever or never.
+    pub(super) fn sane(self) -> Self {
+        let lock = self.lock.max(Duration::from_secs(1));
+        Self { max_delivery_count: self.max_delivery_count.max(1), lock, ..self }
+    }
 }
 
 impl Default for MessageSettings {

@@ -138,7 +138,7 @@ impl Hub {
 
     /// Sets how cloud-to-device messages live; those that wait keep their expiry.
     pub fn set_message_settings(&mut self, settings: MessageSettings) {
-        self.messages = settings;
+        self.messages = settings.sane();
     }
 
     /// Puts a device under the time at which there is next something to do for it; due after every change of it.

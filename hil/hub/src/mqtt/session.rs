@@ -348,6 +348,32 @@ mod tests {
     }
 
     #[test]
+    fn no_client_may_be_silent_for_more_than_1767_seconds() {
+        for (keep_alive, millis) in
+            [(1, 1_500), (1177, 1_765_500), (1178, 1_767_000), (65_535, 1_767_000), (0, 1_767_000)]
+        {
+            let mut session = Session::new(Instant::ZERO);
+            session.push(Instant::ZERO, CONNECT);
+            assert!(matches!(session.next_input(), Some(Input::Connect(_))));
+            session.accept(false, keep_alive, None);
+            assert_eq!(session.poll_at(), Instant::from_nanos(millis * 1_000_000), "{keep_alive}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_never_acknowledges_is_dropped_before_it_costs_too_much() {
+        let mut session = connected();
+        for _ in 0..16 {
+            session.publish("a".into(), vec![0; 64 * 1024], 1, Tag::Plain);
+            session.transmit();
+        }
+        assert_eq!(session.ended(), None);
+        session.publish("a".into(), vec![0], 1, Tag::Plain);
+        assert_eq!(session.ended(), Some(&CloseReason::SlowConsumer));
+        assert_eq!(session.take_unacknowledged().len(), 17);
+    }
+
+    #[test]
     fn a_client_that_never_connects_is_dropped() {
         let mut session = Session::new(seconds(5));
         session.poll(seconds(65));
