@@ -390,6 +390,24 @@ fn a_device_of_its_own_and_its_group() {
     assert_eq!(counts(&net, &all), [1, 0, 0, 1]);
 }
 
+#[test]
+fn a_device_that_has_gone_when_its_deployment_starts() {
+    let mut net = Net::new(7);
+    let update = import(&mut net, "2.0", "E54");
+    let _a = join(&mut net, "a", "E54", None);
+    let first = net.cloud.deploy(net.now, "a", &update, DeployOptions::default()).expect("deploys");
+    let target = Target::Device("a".into());
+    let start = Some(net.now + Duration::from_secs(60));
+    let later = NewDeployment { target, start, ..to_group("", &update) };
+    let later = net.cloud.create_deployment(net.now, later).expect("deploys");
+    net.cloud.delete_device(net.now, "a", None).expect("exists");
+    assert_eq!((counts(&net, &first), state(&net, &first, "a").1), ([1, 0, 0, 0], Reason::NoDevice));
+    net.pass(Duration::from_secs(60));
+    let (_, reason, why) = state(&net, &later, "a");
+    assert!(reason == Reason::TwinRefused && why.contains("`a` does not exist"), "{why}");
+    assert_eq!((counts(&net, &first), counts(&net, &later)), ([0, 0, 0, 1], [0, 0, 1, 0]));
+}
+
 /// Everything that was stored so far, as a store keeps it.
 fn store(into: &mut std::collections::BTreeMap<String, Vec<u8>>, cloud: &mut Cloud) {
     for change in cloud.take_changes() {

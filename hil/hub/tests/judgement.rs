@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hub::update::{Forgery, Target};
 use hub::{Attestation, DeployOptions, DeploymentId, ImportManifest, NewDeployment, Reason, State, UpdateId};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::*;
 
@@ -345,4 +346,73 @@ fn a_twin_that_is_full_fails_and_a_retry_heals_it() {
     net.cloud.set_desired(net.now, "e54", &json!({"k0": null, "k1": null})).expect("smaller");
     assert_eq!(net.cloud.retry(net.now, &group), Ok(1));
     assert_eq!(judged(&net).state, State::InProgress);
+}
+
+/// Any JSON with the members that agents report, in any place.
+fn any_report() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-2_i64..800).prop_map(Value::from),
+        Just(json!("$w")),
+        Just(json!(json!(id("2.0")).to_string())),
+        "[a-z,{\"]{0,6}".prop_map(Value::from),
+    ];
+    let key = prop::sample::select(vec![
+        "agent",
+        "service",
+        "state",
+        "workflow",
+        "id",
+        "ac",
+        "av",
+        "lastInstallResult",
+        "resultCode",
+        "extendedResultCodes",
+        "stepResults",
+        "step_0",
+        "installedUpdateId",
+        "deviceProperties",
+        "compatPropertyNames",
+        "contractModelId",
+    ]);
+    leaf.prop_recursive(4, 30, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_device_reports_is_judged(reports in prop::collection::vec(any_report(), 1..4)) {
+        let (mut net, deployment) = run(&case("", json!(null), (State::InProgress, Reason::AcknowledgedOnly, "")));
+        let workflow = net.cloud.deployment_devices(&deployment).next().expect("one").1.workflow.clone();
+        let mut mqtt = connect(&mut net, Some(MODEL));
+        for report in reports {
+            let patch = json!({"deviceUpdate": report}).to_string().replace("$w", &workflow);
+            let topic = "$iothub/twin/PATCH/properties/reported/?$rid=r";
+            mqtt.publish(&mut net, topic, patch.as_bytes(), mqttrs2::QoS::AtLeastOnce);
+            let judged = net.cloud.deployment_device(&deployment, "e54").expect("known").judgement;
+            prop_assert!(!judged.why.is_empty());
+            let counts = net.cloud.deployment_status(&deployment).expect("known").counts;
+            let counted = match judged.state {
+                State::InProgress => counts.devices_in_progress_count,
+                State::Succeeded => counts.devices_completed_succeeded_count,
+                State::Failed => counts.devices_completed_failed_count,
+                State::Cancelled => counts.devices_canceled_count,
+            };
+            prop_assert_eq!((counts.total_devices, counted), (1, 1));
+            let all = net.cloud.compliance(None);
+            let sum = all.on_latest_update_device_count
+                + all.new_updates_available_device_count
+                + all.updates_in_progress_device_count;
+            prop_assert_eq!(all.total_device_count, sum);
+            prop_assert!(net.cloud.device_health("e54").is_some() && net.cloud.managed_device("e54").is_some());
+        }
+    }
 }

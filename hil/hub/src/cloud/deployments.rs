@@ -5,7 +5,7 @@ use sim_base::Instant;
 
 use super::Cloud;
 use crate::event::EventKind;
-use crate::iot_hub::HubError;
+use crate::iot_hub::{HubError, Twin};
 use crate::update::{
     self, APPLY, CANCEL, DeployError, DeployOptions, Deployment, DeploymentId, DeviceWork, NO_DEPLOYMENT,
     NewDeployment, Offer, Run, State, Status, Target, UpdateId,
@@ -61,7 +61,11 @@ impl Cloud {
         if start > now {
             self.adu.scheduled.insert((start, id.clone()));
         } else {
-            self.start(now, &id)?;
+            let started = self.start(now, &id, true);
+            if started.is_err() {
+                self.adu.forget(&id);
+            }
+            started?;
         }
         self.sync_updates(now);
         Ok(id)
@@ -126,25 +130,23 @@ impl Cloud {
         Some(format!("of `{}`, for example, {why}", example.id()))
     }
 
-    /// A deployment begins.
-    pub(super) fn start(&mut self, now: Instant, id: &DeploymentId) -> Result<(), DeployError> {
+    /// A deployment begins; `strict` gives up if it is for one device that cannot take it.
+    pub(super) fn start(&mut self, now: Instant, id: &DeploymentId, strict: bool) -> Result<(), DeployError> {
         let Some(run) = self.adu.runs.get_mut(id) else { return Err(DeployError::NoDeployment(id.to_string())) };
         run.head.started = true;
         let head = run.head.clone();
         self.adu.note_run(id);
-        self.adu.enter(now, &head);
         match &head.target {
             Target::Device(device) => {
-                if let Err(error) = self.assign(now, id, device) {
-                    self.adu.forget(id);
-                    return Err(error);
-                }
+                self.assign(now, id, device, strict)?;
+                self.adu.enter(now, &head);
                 let older = self.adu.runs.values().filter(|run| run.head.target == head.target && run.head.id != *id);
                 let older: Vec<DeploymentId> =
                     older.filter(|run| run.is_open()).map(|run| run.head.id.clone()).collect();
                 older.iter().for_each(|old| self.replace(old, id));
             }
             Target::Group(name) => {
+                self.adu.enter(now, &head);
                 let group = self.adu.fleet.group(now, name);
                 let classes: Vec<String> = group.subgroups.keys().cloned().collect();
                 let older: Vec<DeploymentId> = group.deployments.iter().filter(|old| *old != id).cloned().collect();
@@ -206,17 +208,17 @@ impl Cloud {
         let had = self.adu.runs.get(&wanted).is_some_and(|run| run.work.contains_key(device));
         if !self.is_current(device, &wanted) && (moved || !had) {
             // What a device alone cannot take is kept as its state.
-            let _ = self.assign(now, &wanted, device);
+            let _ = self.assign(now, &wanted, device, false);
         }
     }
 
-    /// Makes a deployment the current one of a device and writes it into the twin.
-    fn assign(&mut self, now: Instant, id: &DeploymentId, device: &str) -> Result<(), DeployError> {
+    /// Makes a deployment the current one of a device and writes it into the twin. What cannot be written is an error if
+    /// `strict`, and otherwise a failure of the device.
+    fn assign(&mut self, now: Instant, id: &DeploymentId, device: &str, strict: bool) -> Result<(), DeployError> {
         let member = self.adu.fleet.members.get(device).cloned().unwrap_or_default();
-        let head = &self.run(id)?.head;
-        let (sequence, direct) = (head.sequence, matches!(head.target, Target::Device(_)));
-        let twin = self.twin(device).ok_or_else(|| HubError::NoDevice(device.to_owned()))?;
-        let seed = format!("{id}\n{sequence}\n{device}\n{}\n{}", now.as_nanos(), twin.desired_version());
+        let sequence = self.run(id)?.head.sequence;
+        let version = self.twin(device).map_or(0, Twin::desired_version);
+        let seed = format!("{id}\n{sequence}\n{device}\n{}\n{version}", now.as_nanos());
         let work = DeviceWork {
             class: member.place.map(|(_, class)| class).unwrap_or_default(),
             workflow: workflow_id(&seed),
@@ -231,7 +233,7 @@ impl Cloud {
             refused: None,
         };
         let work = self.write(now, id, device, work);
-        let work = if direct { work.map_err(|(error, _)| error)? } else { work.unwrap_or_else(|(_, work)| *work) };
+        let work = if strict { work.map_err(|(error, _)| error)? } else { work.unwrap_or_else(|(_, work)| *work) };
         let in_progress = work.state == State::InProgress;
         if let Some(old) = member.current.filter(|old| old != id)
             && let Some(left) = self.adu.runs.get(&old).and_then(|run| run.work.get(device)).cloned()

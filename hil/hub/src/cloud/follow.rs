@@ -13,8 +13,8 @@ impl Cloud {
             && at <= now
         {
             self.adu.scheduled.remove(&(at, id.clone()));
-            // A device that has gone meanwhile: the deployment has nobody to go to.
-            let _ = self.start(now, &id);
+            // A device that cannot take it is a failure of the deployment, and not ours.
+            let _ = self.start(now, &id, false);
             self.sync_updates(now);
         }
     }
@@ -106,6 +106,6 @@ impl Cloud {
         };
         self.adu.runs.insert(name.clone(), Run::new(head));
         // A group takes every deployment; its devices may refuse one by one.
-        let _ = self.start(now, &name);
+        let _ = self.start(now, &name, false);
     }
 }
