@@ -7,6 +7,7 @@
 pub mod api;
 pub mod config;
 pub mod core;
+mod dashboard;
 mod edge;
 mod error;
 pub mod keys;

@@ -46,6 +46,10 @@ fn document(cloud: &Cloud, device: &Device) -> Value {
     };
     document["connectionString"] = text.into();
     document["modelId"] = device.model_id().into();
+    // What lists show, as it is: a device may report anything.
+    let agent = device.twin().reported().get("deviceUpdate").and_then(|component| component.get("agent"));
+    document["installedUpdateId"] = agent.and_then(|agent| agent.get("installedUpdateId")).cloned().into();
+    document["group"] = device.twin().tags().get("ADUGroup").cloned().into();
     document
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::response::Redirect;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Json, Router, routing};
 use tokio::net::TcpListener;
 use utoipa::openapi::OpenApi;
@@ -24,12 +24,18 @@ use utoipa_axum::router::OpenApiRouter;
 pub use access::{Access, new_token};
 
 use crate::core::Core;
+use crate::dashboard;
 
 type Shared = axum::extract::State<Arc<Core>>;
 
 /// The description of the API, OpenAPI 3.1.
 pub fn description() -> OpenApi {
     routes().into_openapi()
+}
+
+/// The answer to a path that nothing is at.
+pub fn no_route() -> Response {
+    error::Failure::no_route().into_response()
 }
 
 fn routes() -> OpenApiRouter<Arc<Core>> {
@@ -54,7 +60,8 @@ fn router(core: Arc<Core>, access: Access, body: usize) -> Router {
     router
         .route("/openapi.json", routing::get(async move || Json(description)))
         .route("/", routing::get(async || Redirect::temporary("/dashboard/")))
-        .fallback(async || error::Failure::no_route())
+        .merge(dashboard::routes())
+        .fallback(async || no_route())
         .layer(middleware::from_fn_with_state(Arc::new(access), access::check))
         .layer(DefaultBodyLimit::max(body))
         .with_state(core)
