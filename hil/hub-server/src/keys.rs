@@ -71,7 +71,8 @@ pub fn open(config: &Config) -> Result<hub::Keys, ServerError> {
     Ok(keys)
 }
 
-fn names(config: &Config) -> Vec<String> {
+/// What the hub of `config` is called.
+pub(crate) fn names(config: &Config) -> Vec<String> {
     let mut names = vec![config.host.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
     names.extend(config.names.iter().cloned());
     let mut seen = std::collections::BTreeSet::new();

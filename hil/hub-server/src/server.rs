@@ -83,7 +83,8 @@ impl Server {
         }
         listen(files, Kind::Http);
         let token = config.token.clone().or_else(|| (!config.bind.is_loopback()).then(api::new_token));
-        tasks.spawn(api::serve(admin, Arc::clone(&core), api::Access::new(token.clone()), config.limits.body));
+        let access = api::Access::new(token.clone(), keys::names(config));
+        tasks.spawn(api::serve(admin, Arc::clone(&core), access, config.limits.body));
         let timer = Arc::clone(&core);
         tasks.spawn(async move { timer.run_timer().await });
         let sync = Arc::clone(&core);

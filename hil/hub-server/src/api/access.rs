@@ -1,5 +1,6 @@
 //! Who may change something.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -15,15 +16,36 @@ use super::error::Failure;
 #[derive(Clone, Debug)]
 pub struct Access {
     token: Option<String>,
+    names: Vec<String>,
 }
 
 impl Access {
-    /// Changes need `token`, if there is one.
-    pub fn new(token: Option<String>) -> Self {
-        Self { token }
+    /// Changes need `token`, if there is one. The hub is called by an address or one of `names`.
+    pub fn new(token: Option<String>, names: Vec<String>) -> Self {
+        Self { token, names }
+    }
+
+    /// Whether a `Host` is this hub: any address, or one of its names.
+    ///
+    /// A page can have its own name resolve to this hub, and has the hub's origin then for a browser. It cannot have an
+    /// address or a name of the hub as its own.
+    fn knows(&self, host: &str) -> bool {
+        if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return address.parse::<IpAddr>().is_ok();
+        }
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        name.parse::<IpAddr>().is_ok() || self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
     fn judge(&self, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
+        if let Some(host) = headers.get(header::HOST) {
+            let host = host.to_str().unwrap_or_default();
+            if !self.knows(host) {
+                let why =
+                    format!("this hub is not `{host}`; if it should be, add the name to `names` of its configuration");
+                return Err(Failure::new(StatusCode::MISDIRECTED_REQUEST, why));
+            }
+        }
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
         }
@@ -60,4 +82,40 @@ pub async fn check(State(access): State<Arc<Access>>, request: Request, next: Ne
 /// In a time that does not tell how much of it was right.
 fn equal(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn judge(method: Method, pairs: &[(header::HeaderName, &str)]) -> Result<(), StatusCode> {
+        let access = Access::new(None, vec!["localhost".into(), "hub.test".into()]);
+        let pairs = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("a value")));
+        access.judge(&method, &pairs.collect()).map_err(|failure| failure.into_response().status())
+    }
+
+    #[test]
+    fn only_the_hubs_own_page_changes_it() {
+        let change = |host, origin| judge(Method::POST, &[(header::HOST, host), (header::ORIGIN, origin)]);
+        assert_eq!(change("127.0.0.1:8080", "http://127.0.0.1:8080"), Ok(()));
+        for origin in ["http://127.0.0.1:8081", "http://elsewhere.test", "null"] {
+            assert_eq!(change("127.0.0.1:8080", origin), Err(StatusCode::FORBIDDEN), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_point_here_is_not_this_hub() {
+        for host in ["127.0.0.1:8080", "[::1]:8080", "10.0.0.7", "LocalHost:8080", "hub.test"] {
+            assert_eq!(judge(Method::GET, &[(header::HOST, host)]), Ok(()), "{host}");
+        }
+        for host in ["elsewhere.test:8080", "hub.test.elsewhere.test", "localhost.", "", "[localhost"] {
+            for method in [Method::GET, Method::POST] {
+                let same = format!("http://{host}");
+                let asked = judge(method, &[(header::HOST, host), (header::ORIGIN, &same)]);
+                assert_eq!(asked, Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
+            }
+        }
+    }
 }
