@@ -82,9 +82,15 @@ impl Device {
 
     /// The device that a programmer has given `image`, after its first start.
     pub(crate) fn running(image: &[u8]) -> Self {
+        let mut device = Self::programmed(image);
+        device.start();
+        device
+    }
+
+    /// The device that a programmer has given `image`, before its first start.
+    pub(crate) fn programmed(image: &[u8]) -> Self {
         let mut device = Self::new();
         device.nvm.put(SLOT.start, image);
-        device.start();
         device
     }
 

@@ -89,6 +89,18 @@ impl Walk {
         let mut device = Device::running(&old);
         prepare(&mut device);
         device.deliver(IMAGE_BIN, &new);
+        Self::to_update(name, device, old, new)
+    }
+
+    /// The update of a device that was never started: its boot record is blank.
+    pub fn first_start() -> Self {
+        let [old, new] = [1, 2].map(|n| image(n, u32::from(n), 600, &key()));
+        let mut device = Device::programmed(&old);
+        device.deliver(IMAGE_BIN, &new);
+        Self::to_update("first start", device, old, new)
+    }
+
+    fn to_update(name: &'static str, device: Device, old: Vec<u8>, new: Vec<u8>) -> Self {
         let is_there = |walk: &Self, device: &mut Device| {
             let updated = device.slot_holds(&walk.images[1])
                 && device.status() == Status::Confirmed
@@ -162,7 +174,7 @@ impl Walk {
             Refusal::CounterTooLow,
             Refusal::Truncated,
         ];
-        [Self::update(), Self::small_update(), Self::rollback()]
+        [Self::update(), Self::small_update(), Self::first_start(), Self::rollback()]
             .into_iter()
             .chain(refusals.map(Self::refusal))
             .chain((0..5).map(Self::full_record))
