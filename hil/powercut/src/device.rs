@@ -69,6 +69,8 @@ pub struct Device {
     pub(crate) watchdog_reset: bool,
     /// How often the application has said that it is well, whatever became of it.
     pub(crate) confirmations: u32,
+    /// How often the supply was cut while the slot held the new image.
+    pub(crate) cuts_on_trial: u32,
 }
 
 impl Device {
@@ -77,7 +79,7 @@ impl Device {
         let supply = Supply::steady();
         let mut nor = SimNor::erased(STORE.len as usize, &supply);
         assert!(Store::format(&mut nor, STORE).is_ok(), "an erased flash can be formatted");
-        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false, confirmations: 0 }
+        Self { nvm: SimNvm::erased(&supply), nor, supply, watchdog_reset: false, confirmations: 0, cuts_on_trial: 0 }
     }
 
     /// The device that a programmer has given `image`, after its first start.
@@ -102,6 +104,7 @@ impl Device {
             supply,
             watchdog_reset: self.watchdog_reset,
             confirmations: self.confirmations,
+            cuts_on_trial: self.cuts_on_trial,
         }
     }
 

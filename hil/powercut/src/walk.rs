@@ -106,8 +106,8 @@ impl Walk {
                 && device.status() == Status::Confirmed
                 && device.state().counter == 2
                 && device.read_file(PREVIOUS_BIN).ok().flatten().as_ref() == Some(&walk.images[0]);
-            // Each of three starts was cut before it was confirmed.
-            let taken_back = device.confirmations >= u32::from(TRIAL_STARTS) && walk.is_rolled_back(device);
+            // Each of three starts was cut before it was confirmed, if it came so far as to run the image.
+            let taken_back = device.cuts_on_trial >= u32::from(TRIAL_STARTS) && walk.is_rolled_back(device);
             (updated || taken_back) && device.read_file(IMAGE_BIN) == Ok(None)
         };
         Self { name, device, images: vec![old, new], confirms: true, is_there }
@@ -188,6 +188,8 @@ impl Walk {
             let start = device.start();
             longest = longest.max(start.busy);
             if !device.supply.is_on() {
+                let is_copied = self.images.get(1).is_some_and(|new| device.slot_holds(new));
+                device.cuts_on_trial += u32::from(is_copied);
                 return Ok(longest);
             }
             let Decision::Start { image, trial } = start.decision else {
