@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::HubError;
 use super::client::{Client, escape};
 use super::table::{self, Column};
+use super::updates::{self, DeploymentCommand, GroupCommand, UpdateCommand};
 
 /// Where the hub is, and how to answer.
 #[derive(Debug, Args)]
@@ -38,6 +39,15 @@ pub enum AdminCommand {
     /// Cloud-to-device messages
     #[command(subcommand)]
     Message(MessageCommand),
+    /// Updates of Device Update
+    #[command(subcommand)]
+    Update(UpdateCommand),
+    /// Deployments of updates
+    #[command(subcommand)]
+    Deployment(DeploymentCommand),
+    /// Groups of devices
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Faults of the service towards a device
     #[command(subcommand)]
     Fault(FaultCommand),
@@ -192,6 +202,9 @@ pub(super) fn admin(command: AdminCommand, target: &Target) -> Result<(), HubErr
         AdminCommand::Twin(command) => twin(command, &client, &print)?,
         AdminCommand::Method(command) => method(command, &client, &print)?,
         AdminCommand::Message(command) => message(command, &client, &print)?,
+        AdminCommand::Update(command) => updates::update(command, &client, &print)?,
+        AdminCommand::Deployment(command) => updates::deployment(command, &client, &print)?,
+        AdminCommand::Group(command) => updates::group(&command, &client, &print)?,
         AdminCommand::Fault(command) => fault(command, &client)?,
         AdminCommand::Log(args) => log(&args, &client, &print)?,
     }

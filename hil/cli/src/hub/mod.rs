@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod serve;
 mod table;
+mod updates;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

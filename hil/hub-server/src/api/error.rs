@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use hub::{EnrolError, HubError};
+use hub::update::DeleteError;
+use hub::update::root_keys::RootKeyError;
+use hub::{DeployError, EnrolError, HubError, ImportError};
 use serde::Serialize;
 
 /// Body of every answer that is not a success.
@@ -27,6 +29,10 @@ pub struct Failure {
 impl Failure {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, code: u32::from(status.as_u16()) * 1000, message: message.into() }
+    }
+
+    pub(super) fn with_status(status: u16, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), message)
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -64,6 +70,30 @@ impl From<EnrolError> for Failure {
     fn from(error: EnrolError) -> Self {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
         Self { status, code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        Self::with_status(error.status(), error.to_string())
+    }
+}
+
+impl From<DeleteError> for Failure {
+    fn from(error: DeleteError) -> Self {
+        Self::with_status(error.status(), error.to_string())
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        Self::with_status(error.status(), error.to_string())
+    }
+}
+
+impl From<RootKeyError> for Failure {
+    fn from(error: RootKeyError) -> Self {
+        Self::with_status(error.status(), error.to_string())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod certificates;
+mod deployments;
 mod devices;
 mod enrolments;
 mod error;
@@ -10,6 +11,7 @@ mod hub;
 mod log;
 mod messages;
 mod twins;
+mod updates;
 
 use std::sync::Arc;
 
@@ -46,6 +48,8 @@ fn routes() -> OpenApiRouter<Arc<Core>> {
         .merge(messages::routes())
         .merge(enrolments::routes())
         .merge(certificates::routes())
+        .merge(updates::routes())
+        .merge(deployments::routes())
         .merge(faults::routes())
         .merge(log::routes());
     let about = router.get_openapi_mut();
