@@ -68,6 +68,8 @@ enum BenchCommand {
     Board(bench::BoardArgs),
     /// The bootloader: time from power-on to the application, without and with an update, in virtual time
     Boot(JsonArgs),
+    /// The local IoT Hub: connects, messages, twins and memory beside a raw Mosquitto with the same clients
+    Hub(bench::HubBenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Glitch(args) => campaign(args.json, |workspace| campaign::glitch(workspace, &args)),
         Command::Bench(BenchCommand::Board(args)) => bench_board(&args),
         Command::Bench(BenchCommand::Boot(args)) => bench_boot(&args),
+        Command::Bench(BenchCommand::Hub(args)) => bench_hub(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -209,6 +212,16 @@ fn bench_board(args: &bench::BoardArgs) -> Result<ExitCode, Error> {
 fn bench_boot(args: &JsonArgs) -> Result<ExitCode, Error> {
     let out = artifacts::target_dir(&artifacts::root()).join("hil").join("programs");
     let report = bench::boot(&Workspace::new(out))?;
+    if args.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench_hub(args: &bench::HubBenchArgs) -> Result<ExitCode, Error> {
+    let report = bench::hub(args)?;
     if args.json {
         println!("{}", report.to_json());
     } else {

@@ -94,6 +94,9 @@ pub enum Error {
     /// A program that measures the board did not do what it should.
     #[error("the benchmark's program: {0}; is it built from this workspace?")]
     Bench(String),
+    /// The hub could not be measured.
+    #[error("{0}")]
+    HubBench(String),
     /// A scenario needs what this board cannot give.
     #[error("board {board} cannot run scenarios yet: {why}; use --board virtual:same54-xpro")]
     Unsupported {

@@ -12,6 +12,7 @@ mod boot;
 pub(crate) mod cpu_time;
 mod guest;
 mod handshake;
+mod hub;
 mod qemu;
 mod result;
 
@@ -21,6 +22,7 @@ use crate::artifacts::Workspace;
 use crate::error::Error;
 
 pub use boot::{BootReport, boot};
+pub use hub::{HubBenchArgs, HubReport, hub};
 pub use result::BenchReport;
 use result::{Kernel, Qemu};
 

@@ -1,0 +1,76 @@
+//! What was measured.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// The figures of one system at one size.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row {
+    /// `hub` or `mosquitto`.
+    pub system: &'static str,
+    pub devices: usize,
+    pub tls: bool,
+    /// New connections, CONNECT to CONNACK with the handshakes before.
+    pub connects_per_second: f64,
+    /// QoS 1 messages, PUBLISH to PUBACK.
+    pub messages_per_second: f64,
+    /// Requests for the twin, to its arrival; Mosquitto has none.
+    pub twin_reads_per_second: Option<f64>,
+    /// Growth of resident memory, from the start to all devices connected and idle; at the hub with their registration.
+    pub bytes_per_device: u64,
+}
+
+/// All rows.
+#[derive(Debug, Serialize)]
+pub struct HubReport {
+    schema: &'static str,
+    rows: Vec<Row>,
+}
+
+impl HubReport {
+    pub(super) fn new(rows: Vec<Row>) -> Self {
+        Self { schema: "hil-bench-hub/1", rows }
+    }
+
+    /// One JSON document.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// A table for people, with ratios where both systems were measured.
+    pub fn to_table(&self) -> String {
+        let mut text = format!(
+            "{:<9} {:>7} {:>4} {:>11} {:>11} {:>11} {:>10}\n",
+            "", "devices", "TLS", "connects/s", "messages/s", "twins/s", "KiB/device"
+        );
+        for row in &self.rows {
+            let twins = row.twin_reads_per_second.map_or("-".into(), |rate| format!("{rate:.0}"));
+            let _ = writeln!(
+                text,
+                "{:<9} {:>7} {:>4} {:>11.0} {:>11.0} {:>11} {:>10.1}",
+                row.system,
+                row.devices,
+                if row.tls { "yes" } else { "no" },
+                row.connects_per_second,
+                row.messages_per_second,
+                twins,
+                row.bytes_per_device as f64 / 1024.0
+            );
+            let same = |other: &&Row| other.system == "hub" && other.devices == row.devices && other.tls == row.tls;
+            if row.system == "mosquitto"
+                && let Some(hub) = self.rows.iter().find(same)
+            {
+                let _ = writeln!(
+                    text,
+                    "{:<22} {:>11.2} {:>11.2}",
+                    "hub / mosquitto",
+                    hub.connects_per_second / row.connects_per_second,
+                    hub.messages_per_second / row.messages_per_second
+                );
+            }
+        }
+        text
+    }
+}
