@@ -148,7 +148,7 @@ impl Device {
         }
         let mut answer = vec![0; length];
         self.stream.read_exact(&mut answer).await?;
-        if kind == 0x30 && answer.starts_with(b"\x00\x1f$iothub/twin/res/200/") {
+        if kind == 0x30 && answer.starts_with(b"\x00\x1c$iothub/twin/res/200/") {
             return Ok(());
         }
         Err(std::io::Error::other(format!("{:?} for a twin", String::from_utf8_lossy(&answer))))
