@@ -1,5 +1,7 @@
 // Which view is shown, and what is around it.
 
+import * as deployment from "./deployment.js";
+import * as deployments from "./deployments.js";
 import * as device from "./device.js";
 import * as devicesView from "./devices.js";
 import { gently, h, number, say, text } from "./dom.js";
@@ -7,9 +9,9 @@ import * as feed from "./feed.js";
 import * as log from "./log.js";
 import * as model from "./model.js";
 
-const VIEWS = { devices: devicesView, device, log };
+const VIEWS = { devices: devicesView, device, deployments, deployment, log };
 /** Which entry of the menu stands for a view of one thing. */
-const MENU = { device: "devices" };
+const MENU = { device: "devices", deployment: "deployments" };
 
 const main = document.getElementById("main");
 let current = null;

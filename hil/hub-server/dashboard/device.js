@@ -11,7 +11,7 @@ import { changes, leaves, patchFor, rows, show } from "./twin.js";
 const OF_TWIN = new Set(["reported", "desiredSent", "deploymentChanged", "connected", "disconnected"]);
 
 /** A form whose outcome stands beside its button. */
-function form(title, button, fields, act) {
+export function form(title, button, fields, act) {
   const outcome = h("output", { "aria-live": "polite" });
   const submit = h("button", {}, button);
   return h("form", { class: "act", "aria-label": title, on: { submit: async (event) => {
@@ -29,7 +29,7 @@ function form(title, button, fields, act) {
   } } }, h("h3", {}, title), fields, h("p", { class: "buttons" }, submit, " ", outcome));
 }
 
-const field = (label, element) => h("label", {}, `${label} `, element);
+export const field = (label, element) => h("label", {}, `${label} `, element);
 
 function parse(source, what) {
   try {

@@ -5,6 +5,8 @@ mod browser;
 use std::sync::Arc;
 
 use browser::{Browser, Device, hub, url};
+use hub::{DeployOptions, ImportManifest, NewDeployment, Target, UpdateId};
+use hub_server::Server;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -348,6 +350,11 @@ async fn a_page_of_another_origin_changes_and_reads_nothing() {
         .await;
     browser.client.clone().enter_frame(0).await.expect("a frame");
     assert_eq!(browser.count("//nav").await, 0, "the dashboard is in a frame");
+    // Nor does it get there by a name of its own that points to the hub, which makes them one origin.
+    let port = server.addresses().admin.port();
+    browser.client.goto(&format!("http://elsewhere.test:{port}/devices")).await.expect("an answer");
+    browser.at("//*[contains(.,'this hub is not `elsewhere.test')]").await;
+    assert_eq!(browser.count("//*[contains(.,'pump-1')]").await, 0);
     drop(device);
     server.stop().await.expect("stops");
 }
@@ -388,5 +395,166 @@ async fn pictures() {
     browser.at(&format!("{}[td[2]/del='auto']", property("mode"))).await;
     browser.client.execute("document.activeElement.blur(); scrollTo(0, 0)", vec![]).await.expect("a page");
     picture(&browser, "dashboard.png").await;
+    server.stop().await.expect("stops");
+}
+
+/// A device of a group, with an agent that says what it is.
+async fn agent(server: &Server, id: &str) -> Device {
+    Device::register(server, id);
+    let Value::Object(tags) = json!({"ADUGroup": "field"}) else { unreachable!("it is an object") };
+    server.core().call(|cloud, _| cloud.set_tags(id, &tags)).expect("small");
+    let model = "dtmi:azure:iot:deviceUpdateContractModel;2";
+    let mut device = Device::connect(server, id, model).await;
+    let properties = json!({"manufacturer": "Contoso", "model": "Pump", "contractModelId": model});
+    let agent = json!({"deviceProperties": properties, "compatPropertyNames": "manufacturer,model", "state": 0});
+    device.report(json!({"deviceUpdate": {"__t": "c", "agent": agent}})).await;
+    device
+}
+
+fn import(server: &Server, version: &str) -> UpdateId {
+    let id = UpdateId { provider: "Contoso".into(), name: "pump".into(), version: version.into() };
+    let manifest =
+        ImportManifest::firmware(id, "Contoso", "Pump", "pump.bin", version.as_bytes(), "2026-01-01T00:00:00.0000000Z");
+    let files = [("pump.bin", version.as_bytes())];
+    server.core().call(|cloud, now| cloud.import_update(now, &manifest, &files)).expect("imports")
+}
+
+/// The workflow of the deployment that a device gets.
+async fn workflow(device: &mut Device) -> Value {
+    let (_, mut patch) = device.receive("$iothub/twin/PATCH/properties/desired/").await;
+    patch["deviceUpdate"]["service"]["workflow"].take()
+}
+
+/// Reports the end of a workflow.
+async fn finish(device: &mut Device, workflow: &Value, version: &str, code: i64, details: &str) {
+    let result = json!({"resultCode": code, "extendedResultCode": 0, "resultDetails": details});
+    let mut whole = result.clone();
+    whole["stepResults"] = json!({"step_0": result});
+    let state = if code > 0 { 0 } else { 255 };
+    let agent = json!({
+        "state": state, "workflow": workflow, "installedUpdateId": installed(version), "lastInstallResult": whole,
+    });
+    device.report(json!({"deviceUpdate": {"__t": "c", "agent": agent}})).await;
+}
+
+fn cell(state: &str) -> String {
+    format!("//*[local-name()='svg']/*[local-name()='rect'][@data-state='{state}']")
+}
+
+/// The row of a device in the list of a deployment's.
+fn target(device: &str) -> String {
+    format!("//*[contains(@class,'targets')]//*[@role='row'][span[1]='{device}']")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_started_retried_and_cancelled() {
+    let Some(browser) = Browser::open("a_deployment_is_started_retried_and_cancelled").await else { return };
+    let server = hub(None).await;
+    import(&server, "2.0.0");
+    let (mut a, mut b, mut c) =
+        (agent(&server, "pump-a").await, agent(&server, "pump-b").await, agent(&server, "pump-c").await);
+    browser.client.goto(&url(&server, "/dashboard/#/deployments")).await.expect("a page");
+    browser.click("//select[@id='new-update']/option[.='Contoso/pump 2.0.0']").await;
+    browser.click("//select[@id='new-group']/option[.='field']").await;
+    browser.click("//form[@aria-label='Start a deployment']//button").await;
+    browser.at("//form[@aria-label='Start a deployment']//output[contains(.,'is made')]").await;
+    let row = "//table[@class='deployments']//tr[td[1]='Contoso/pump 2.0.0'][td[2]='group field'][td[3]='active']";
+    browser.at(&format!("{row}[td[4]/small='3 in progress (100 %)']")).await;
+    browser.click(&format!("{row}//a")).await;
+    browser.at(&cell("InProgress")).await;
+    browser.at("//li[@data-state='InProgress'][.='3 in progress 100 %']").await;
+
+    let (work_a, work_b) = (workflow(&mut a).await, workflow(&mut b).await);
+    workflow(&mut c).await;
+    finish(&mut a, &work_a, "2.0.0", 700, "").await;
+    finish(&mut b, &work_b, "1.0.0", 0, HOSTILE).await;
+    browser.at("//li[@data-state='Succeeded'][.='1 succeeded 33.3 %']").await;
+    browser.at("//li[@data-state='Failed'][.='1 failed 33.3 %']").await;
+    browser.at(&format!("{}[span[2]='succeeded'][contains(span[5],'2.0.0 installed')]", target("pump-a"))).await;
+    browser.at(&format!("{}[span[2]='failed'][contains(span[5],'{HOSTILE}')]", target("pump-b"))).await;
+    browser.at(&format!("{}[span[2]='in progress'][contains(span[5],'pump-c')]", target("pump-c"))).await;
+    for (state, cells) in [("Succeeded", 1), ("Failed", 1), ("InProgress", 1)] {
+        assert_eq!(browser.count(&cell(state)).await, cells, "{state}");
+    }
+    assert_eq!(browser.count("//img").await, 0);
+
+    // Only the failed one is asked again.
+    browser.click("//button[.='Retry']").await;
+    browser.at("//*[@id='deployment-said'][.='1 device was asked to try again']").await;
+    let again = workflow(&mut b).await;
+    assert!(again["id"] == work_b["id"] && again["retryTimestamp"].is_string(), "{again}");
+    browser.at(&format!("{}[span[2]='in progress'][span[4]='2']", target("pump-b"))).await;
+    browser.click("//select[@id='deployment-state']/option[.='succeeded']").await;
+    browser.at("//*[@class='count'][.='1 of 3 devices']").await;
+    browser.click("//select[@id='deployment-state']/option[.='any']").await;
+
+    browser.click("//button[.='Cancel']").await;
+    browser.at("//h2//*[@class='badge'][.='cancelled']").await;
+    assert_eq!(workflow(&mut c).await["action"], json!(255));
+    browser.at(&format!("{}[span[2]='cancelled']", target("pump-c"))).await;
+    browser.at("//li[@data-state='Canceled'][.='2 cancelled 66.7 %']").await;
+    browser.at(&format!("{}[span[2]='succeeded']", target("pump-a"))).await;
+    no_complaints(&browser).await;
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_for_one_device_too_and_refused_with_the_reason() {
+    let test = "a_deployment_is_for_one_device_too_and_refused_with_the_reason";
+    let Some(browser) = Browser::open(test).await else { return };
+    let server = hub(None).await;
+    import(&server, "2.0.0");
+    let mut device = agent(&server, "pump-a").await;
+    browser.client.goto(&url(&server, "/dashboard/#/deployments")).await.expect("a page");
+    browser.click("//select[@id='new-update']/option[.='Contoso/pump 2.0.0']").await;
+    browser.click("//select[@id='new-kind']/option[.='device']").await;
+    browser.fill("//input[@id='new-device']", "pump-z").await;
+    browser.click("//form[@aria-label='Start a deployment']//button").await;
+    browser.at("//form[@aria-label='Start a deployment']//output[@class='bad'][contains(.,'`pump-z`')]").await;
+    browser.fill("//input[@id='new-device']", "pump-a").await;
+    browser.click("//form[@aria-label='Start a deployment']//button").await;
+    browser.at("//table[@class='deployments']//tr[td[2]='device pump-a'][td[3]='active']").await;
+    assert_eq!(workflow(&mut device).await["action"], json!(3));
+    // From the list as well.
+    browser.click("//table[@class='deployments']//button[.='Cancel']").await;
+    browser.at("//table[@class='deployments']//tr[td[2]='device pump-a'][td[3]='cancelled']").await;
+    assert_eq!(workflow(&mut device).await["action"], json!(255));
+    no_unexpected(&browser, &["404"]).await;
+    server.stop().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes docs/dashboard-deployment.png"]
+async fn picture_of_a_deployment() {
+    let browser = Browser::open("picture_of_a_deployment").await.expect("pictures need a browser");
+    let server = hub(None).await;
+    let update = import(&server, "2.0.0");
+    let mut agents = Vec::new();
+    for number in 0..240 {
+        let device = agent(&server, &format!("pump-{number:03}")).await;
+        // Some are away when it starts.
+        if number < 60 || number % 2 == 0 {
+            agents.push(device);
+        }
+    }
+    let new = NewDeployment {
+        id: None,
+        target: Target::Group("field".into()),
+        update,
+        start: None,
+        rollback: None,
+        options: DeployOptions::default(),
+    };
+    let id = server.core().call(|cloud, now| cloud.create_deployment(now, new)).expect("deploys");
+    pose(&browser, &url(&server, &format!("/dashboard/#/deployment/{id}"))).await;
+    browser.at("//li[@data-state='InProgress'][.='240 in progress 100 %']").await;
+    for (number, device) in agents.iter_mut().enumerate().take(120) {
+        let work = workflow(device).await;
+        let code = if number % 17 == 5 { 0 } else { 700 };
+        let (version, details) = if code == 0 { ("1.0.0", "checksum of pump.bin") } else { ("2.0.0", "") };
+        finish(device, &work, version, code, details).await;
+    }
+    browser.at("//li[@data-state='Succeeded'][starts-with(.,'113 succeeded')]").await;
+    picture(&browser, "dashboard-deployment.png").await;
     server.stop().await.expect("stops");
 }

@@ -78,6 +78,8 @@ impl Browser {
                 "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--window-size=1280,900", "--lang=en",
+                // As a page's owner can have it.
+                "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
                 format!("--user-data-dir={}", driver.profile.display()),
             ],
         });
