@@ -63,15 +63,18 @@ impl Core {
             keys,
             ..CloudConfig::new(u64::from_le_bytes(seed), epoch)
         })?;
+        let first =
+            Instant::from_nanos(u64::try_from(utc.saturating_sub(Duration::from_secs(epoch)).as_nanos()).unwrap_or(0));
         let mut log = Log::new(config.limits.log);
         if let Some(store) = &store {
             let failed = |why| ServerError::Store { path: config.data.clone().unwrap_or_default(), why };
             cloud.restore(store.entries()?).map_err(failed)?;
             log.restore(store.lines()?);
+            // Groups and classes follow from the twins.
+            cloud.poll(first);
         }
-        let first =
-            Instant::from_nanos(u64::try_from(utc.saturating_sub(Duration::from_secs(epoch)).as_nanos()).unwrap_or(0));
-        let state = State { cloud, wakers: BTreeMap::new(), store, log, deadline: Instant::NEVER };
+        let deadline = cloud.deadline();
+        let state = State { cloud, wakers: BTreeMap::new(), store, log, deadline };
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             started: std::time::Instant::now(),
