@@ -27,12 +27,52 @@ pub struct Line {
     pub event: Value,
 }
 
+/// A line as it is kept: made into a [`Line`] only when somebody reads it, for most are never read.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    number: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Event {
+        event: CloudEvent,
+        utc: Utc,
+    },
+    /// Of an earlier process.
+    Stored(Line),
+}
+
+impl Entry {
+    /// Its number; they grow by one.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The line that is read.
+    pub fn line(&self) -> Line {
+        let (event, utc) = match &self.content {
+            Content::Event { event, utc } => (event, utc),
+            Content::Stored(line) => return line.clone(),
+        };
+        let mut members = match serde_json::to_value(&event.kind) {
+            Ok(Value::Object(members)) => members,
+            _ => serde_json::Map::new(),
+        };
+        let kind = members.remove("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+        let device = members.get("device").or_else(|| members.get("registration"));
+        let device = device.and_then(Value::as_str).map(str::to_owned);
+        Line { number: self.number, at: utc.format(event.at), device, kind, event: Value::Object(members) }
+    }
+}
+
 /// The latest lines, and whoever follows them.
 pub struct Log {
-    lines: VecDeque<Arc<Line>>,
+    lines: VecDeque<Arc<Entry>>,
     kept: usize,
     next: u64,
-    followers: broadcast::Sender<Arc<Line>>,
+    followers: broadcast::Sender<Arc<Entry>>,
 }
 
 impl Log {
@@ -47,43 +87,39 @@ impl Log {
             // A line that cannot be read is of an older version; its number stays taken.
             self.next = number + 1;
             if let Ok(line) = serde_json::from_slice::<Line>(&text) {
-                self.keep(Arc::new(Line { number, ..line }));
+                self.keep(Arc::new(Entry { number, content: Content::Stored(Line { number, ..line }) }));
             }
         }
     }
 
-    fn keep(&mut self, line: Arc<Line>) {
+    fn keep(&mut self, entry: Arc<Entry>) {
         if self.lines.len() == self.kept {
             self.lines.pop_front();
         }
-        self.lines.push_back(line);
+        self.lines.push_back(entry);
     }
 
     /// Adds events; yields the lines as text if they are wanted for the store.
     pub fn append(&mut self, events: Vec<CloudEvent>, utc: Utc, text: bool) -> Vec<Vec<u8>> {
         let mut texts = Vec::new();
         for event in events {
-            let Ok(Value::Object(mut members)) = serde_json::to_value(&event.kind) else { continue };
-            let Some(Value::String(kind)) = members.remove("kind") else { continue };
-            let id = members.get("device").or_else(|| members.get("registration"));
-            let device = id.and_then(Value::as_str).map(str::to_owned);
-            let line =
-                Line { number: self.next, at: utc.format(event.at), device, kind, event: Value::Object(members) };
+            let entry = Arc::new(Entry { number: self.next, content: Content::Event { event, utc } });
             self.next += 1;
             if text {
-                texts.push(serde_json::to_vec(&line).unwrap_or_default());
+                texts.push(serde_json::to_vec(&entry.line()).unwrap_or_default());
             }
-            let line = Arc::new(line);
-            // Nobody follows: nothing to tell.
-            let _ = self.followers.send(Arc::clone(&line));
-            self.keep(line);
+            if self.followers.receiver_count() > 0 {
+                // Whoever has gone in between misses nothing.
+                let _ = self.followers.send(Arc::clone(&entry));
+            }
+            self.keep(entry);
         }
         texts
     }
 
     /// Lines from number `from` on, oldest first.
-    pub fn since(&self, from: u64) -> impl DoubleEndedIterator<Item = &Arc<Line>> {
-        let first = self.lines.front().map_or(self.next, |line| line.number);
+    pub fn since(&self, from: u64) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+        let first = self.lines.front().map_or(self.next, |entry| entry.number);
         let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX).min(self.lines.len());
         self.lines.range(skip..)
     }
@@ -94,7 +130,7 @@ impl Log {
     }
 
     /// Follows new lines.
-    pub fn follow(&self) -> broadcast::Receiver<Arc<Line>> {
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Entry>> {
         self.followers.subscribe()
     }
 }

@@ -56,7 +56,7 @@ fn run(name: &str, address: [u8; 4], mut program: Command) {
     program.env("NODE_EXTRA_CA_CERTS", keys::directory(&config).join(keys::CA));
     let output = program.stdin(Stdio::from(std::fs::File::open(&input).unwrap())).output().unwrap();
     let log = runtime.block_on(async {
-        server.core().look(|_, log, _| log.since(0).map(|line| format!("{line:?}")).collect::<Vec<_>>())
+        server.core().look(|_, log, _| log.since(0).map(|entry| format!("{:?}", entry.line())).collect::<Vec<_>>())
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(

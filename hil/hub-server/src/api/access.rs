@@ -57,9 +57,13 @@ impl Access {
         {
             return Err(Failure::new(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not change this hub")));
         }
-        let Some(token) = &self.token else { return Ok(()) };
-        let given = header(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        if given.is_some_and(|given| equal(given, token)) { Ok(()) } else { Err(Failure::unauthorized()) }
+        if self.has_token(headers) { Ok(()) } else { Err(Failure::unauthorized()) }
+    }
+
+    fn has_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| equal(given, token))
     }
 }
 
@@ -72,12 +76,24 @@ pub fn new_token() -> String {
 }
 
 /// Lets reading pass; changes need the token, and may not come from another site's page.
-pub async fn check(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     match access.judge(request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let trusted = access.has_token(request.headers());
+            // Their answers are made of keys.
+            if !trusted && request.uri().path().to_ascii_lowercase().starts_with("/enrollment") {
+                return Failure::unauthorized().into_response();
+            }
+            request.extensions_mut().insert(Trusted(trusted));
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
     }
 }
+
+/// Whether the request brought the token, or needs none: others see no keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trusted(pub bool);
 
 /// In a time that does not tell how much of it was right.
 fn equal(a: &str, b: &str) -> bool {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hub::{Attestation, Cloud, Device, DeviceQuery, DeviceUpdate, HubError, NewDevice};
@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Shared;
+use super::access::Trusted;
 use super::error::{Body, Failure, Problem, Query};
 use crate::core::Core;
 
@@ -32,8 +33,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(expire_token))
 }
 
-/// The identity of a device or a module, with the connection string that an SDK is given.
-fn document(cloud: &Cloud, device: &Device) -> Value {
+/// The identity of a device or a module, with the connection string that an SDK is given; without keys for those who did
+/// not bring the token.
+fn document(cloud: &Cloud, device: &Device, trusted: Trusted) -> Value {
     let mut document = device.identity_document(cloud.utc());
     let host = &cloud.config().hub_host;
     let mut text = format!("HostName={host};DeviceId={}", device.device_id());
@@ -44,7 +46,11 @@ fn document(cloud: &Cloud, device: &Device) -> Value {
         Attestation::SymmetricKey { primary, .. } => format!(";SharedAccessKey={}", STANDARD.encode(primary)),
         _ => ";x509=true".into(),
     };
-    document["connectionString"] = text.into();
+    if trusted.0 {
+        document["connectionString"] = text.into();
+    } else if let Some(identity) = document.as_object_mut() {
+        identity.remove("authentication");
+    }
     document["modelId"] = device.model_id().into();
     // What lists show, as it is: a device may report anything.
     let agent = device.twin().reported().get("deviceUpdate").and_then(|component| component.get("agent"));
@@ -53,9 +59,9 @@ fn document(cloud: &Cloud, device: &Device) -> Value {
     document
 }
 
-fn find(cloud: &Cloud, id: &str) -> Result<Json<Value>, Failure> {
+fn find(cloud: &Cloud, id: &str, trusted: Trusted) -> Result<Json<Value>, Failure> {
     let device = cloud.device(id).ok_or_else(|| HubError::NoDevice(id.to_owned()))?;
-    Ok(Json(document(cloud, device)))
+    Ok(Json(document(cloud, device, trusted)))
 }
 
 pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
@@ -105,12 +111,16 @@ impl Filter {
     get, path = "/devices", tag = "devices", params(Filter),
     responses((status = OK, body = Vec<Object>), (status = BAD_REQUEST, body = Problem))
 )]
-async fn list(State(core): Shared, Query(filter): Query<Filter>) -> Result<Json<Vec<Value>>, Failure> {
+async fn list(
+    State(core): Shared,
+    Extension(trusted): Extension<Trusted>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Vec<Value>>, Failure> {
     let query = filter.query()?;
     let limit = filter.limit.unwrap_or(PAGE).min(PAGE);
     Ok(Json(core.look(|cloud, _, _| {
         let devices = cloud.devices_after(filter.after.as_deref().unwrap_or_default());
-        devices.filter(|device| query.fits(device)).take(limit).map(|device| document(cloud, device)).collect()
+        devices.filter(|device| query.fits(device)).take(limit).map(|device| document(cloud, device, trusted)).collect()
     })))
 }
 
@@ -119,8 +129,12 @@ async fn list(State(core): Shared, Query(filter): Query<Filter>) -> Result<Json<
     get, path = "/devices/{device}", tag = "devices",
     responses((status = OK, body = Object), (status = NOT_FOUND, body = Problem))
 )]
-async fn show(State(core): Shared, Path(device): Path<String>) -> Result<Json<Value>, Failure> {
-    core.look(|cloud, _, _| find(cloud, &device))
+async fn show(
+    State(core): Shared,
+    Extension(trusted): Extension<Trusted>,
+    Path(device): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    core.look(|cloud, _, _| find(cloud, &device, trusted))
 }
 
 /// What a new device or module is made from.
@@ -165,7 +179,7 @@ fn make(core: &Core, id: &str, new: NewIdentity) -> Result<(StatusCode, Json<Val
     };
     core.call(|cloud, now| {
         cloud.create_device(now, id, new)?;
-        Ok((StatusCode::CREATED, find(cloud, id)?))
+        Ok((StatusCode::CREATED, find(cloud, id, Trusted(true))?))
     })
 }
 
@@ -214,7 +228,7 @@ async fn update(
     };
     core.call(|cloud, now| {
         cloud.update_device(now, &device, update, if_match(&headers))?;
-        find(cloud, &device)
+        find(cloud, &device, Trusted(true))
     })
 }
 
@@ -233,10 +247,14 @@ async fn delete(State(core): Shared, Path(device): Path<String>, headers: Header
     get, path = "/devices/{device}/modules", tag = "devices",
     responses((status = OK, body = Vec<Object>), (status = NOT_FOUND, body = Problem))
 )]
-async fn list_modules(State(core): Shared, Path(device): Path<String>) -> Result<Json<Vec<Value>>, Failure> {
+async fn list_modules(
+    State(core): Shared,
+    Extension(trusted): Extension<Trusted>,
+    Path(device): Path<String>,
+) -> Result<Json<Vec<Value>>, Failure> {
     core.look(|cloud, _, _| {
         cloud.device(&device).ok_or_else(|| HubError::NoDevice(device.clone()))?;
-        Ok(Json(cloud.modules(&device).map(|module| document(cloud, module)).collect()))
+        Ok(Json(cloud.modules(&device).map(|module| document(cloud, module, trusted)).collect()))
     })
 }
 
@@ -247,9 +265,10 @@ async fn list_modules(State(core): Shared, Path(device): Path<String>) -> Result
 )]
 async fn show_module(
     State(core): Shared,
+    Extension(trusted): Extension<Trusted>,
     Path((device, module)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
-    core.look(|cloud, _, _| find(cloud, &format!("{device}/{module}")))
+    core.look(|cloud, _, _| find(cloud, &format!("{device}/{module}"), trusted))
 }
 
 /// Registers a module.
@@ -287,7 +306,7 @@ async fn delete_module(
 async fn regenerate(State(core): Shared, Path(device): Path<String>) -> Result<Json<Value>, Failure> {
     core.call(|cloud, _| {
         cloud.regenerate_keys(&device, true)?;
-        find(cloud, &device)
+        find(cloud, &device, Trusted(true))
     })
 }
 

@@ -43,17 +43,17 @@ impl Filter {
 
 /// Lines of the log, oldest first.
 #[utoipa::path(get, path = "/log", tag = "log", params(Filter), responses((status = OK, body = Vec<Line>)))]
-async fn list(State(core): Shared, Query(filter): Query<Filter>) -> Json<Vec<Arc<Line>>> {
+async fn list(State(core): Shared, Query(filter): Query<Filter>) -> Json<Vec<Line>> {
     let limit = filter.limit.unwrap_or(1000);
-    Json(core.look(|_, log, _| {
-        let lines = log.since(filter.from.unwrap_or(0)).filter(|line| filter.takes(line));
-        if filter.from.is_some() {
-            return lines.take(limit).cloned().collect();
-        }
-        let mut latest: Vec<_> = lines.rev().take(limit).cloned().collect();
-        latest.reverse();
-        latest
-    }))
+    // Read off the lock: the log may be long.
+    let entries: Vec<_> = core.look(|_, log, _| log.since(filter.from.unwrap_or(0)).cloned().collect());
+    let lines = entries.iter().map(|entry| entry.line()).filter(|line| filter.takes(line));
+    if filter.from.is_some() {
+        return Json(lines.take(limit).collect());
+    }
+    let mut latest: Vec<_> = lines.rev().take(limit).collect();
+    latest.reverse();
+    Json(latest)
 }
 
 /// New lines of the log as they come, as server-sent events with the line's number as id.
@@ -73,17 +73,18 @@ async fn follow(
     let state = (older.into_iter(), lines, filter);
     let stream = futures_util::stream::unfold(state, async |(mut older, mut lines, filter)| {
         loop {
-            let line = match older.next() {
-                Some(line) => line,
+            let entry = match older.next() {
+                Some(entry) => entry,
                 None => match lines.recv().await {
-                    Ok(line) => line,
+                    Ok(entry) => entry,
                     // Too slow: the client sees the gap in the numbers.
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => return None,
                 },
             };
+            let line = entry.line();
             if filter.takes(&line) {
-                let event = Event::default().id(line.number.to_string()).json_data(&*line).unwrap_or_default();
+                let event = Event::default().id(line.number.to_string()).json_data(&line).unwrap_or_default();
                 return Some((Ok(event), (older, lines, filter)));
             }
         }

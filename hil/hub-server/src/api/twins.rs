@@ -159,7 +159,7 @@ async fn call(core: &Core, id: String, call: MethodCall) -> Result<Json<MethodAn
     let gone = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the hub stops");
     loop {
         let line = match lines.recv().await {
-            Ok(line) => line,
+            Ok(entry) => entry.line(),
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return Err(gone()),
         };
