@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::artifacts::{self, Workspace};
 use crate::bench;
 use crate::board::BoardSelector;
+use crate::broker::BrokerKind;
 use crate::campaign::{self, CampaignReport, GlitchArgs, PowercutArgs};
 use crate::error::Error;
 use crate::exec::ExecArgs;
@@ -86,6 +87,9 @@ struct RunArgs {
     /// Board: `virtual:same54-xpro`, or VID:PID[:SERIAL] of a debug probe
     #[arg(long, value_name = "SELECTOR", env = "HIL_BOARD", default_value = "virtual:same54-xpro")]
     board: String,
+    /// Put this MQTT broker between device and hub (docs/hub-broker.md)
+    #[arg(long, value_name = "BROKER")]
+    broker: Option<BrokerKind>,
     /// Where report.json, junit.xml and report.html go
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -157,6 +161,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, Error> {
         seed: args.seed,
         board,
         workspace: Workspace::new(hil_dir.join("programs")),
+        broker: args.broker,
         pcap: args.pcap.clone(),
         coverage: args.coverage.clone(),
         verbose: args.verbose,

@@ -76,6 +76,9 @@ pub enum Error {
     /// A board could not run by itself.
     #[error("{0}")]
     Live(Box<crate::live::LiveError>),
+    /// There is no broker.
+    #[error("{0}")]
+    Broker(#[from] hub_broker::BrokerError),
     /// The hub could not run or do what it was asked for.
     #[error("{0}")]
     HubCommand(Box<crate::hub::HubError>),

@@ -5,11 +5,12 @@
 //! [`report`] tells people and machines how it went. [`exec`] runs one ELF, as cargo's runner. [`live`] lets a
 //! virtual board run by itself. [`image`] makes signed update images. [`mod@bench`] measures the virtual board.
 //! [`rescue`] loads an image into a board that has none. [`mod@provision`] gives a board its identity and fuses.
-//! [`campaign`] cuts power and glitches the core by the thousand.
+//! [`broker`] puts a real MQTT broker between devices and hub. [`campaign`] cuts power and glitches the core by the thousand.
 
 pub mod artifacts;
 pub mod bench;
 pub mod board;
+pub mod broker;
 pub mod campaign;
 pub mod cli;
 pub mod coverage;

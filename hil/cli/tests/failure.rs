@@ -18,6 +18,7 @@ fn failed_step_names_what_was_expected_and_seen_and_ends_the_scenario() {
         seed: 3,
         board: "virtual:same54-xpro".parse().unwrap(),
         workspace: Workspace::new(programs),
+        broker: None,
         pcap: None,
         coverage: None,
         verbose: false,

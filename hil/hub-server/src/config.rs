@@ -23,6 +23,8 @@ pub struct Config {
     pub keys: Option<PathBuf>,
     /// Listeners.
     pub ports: Ports,
+    /// A Mosquitto instead of the hub's own MQTT listeners.
+    pub broker: Option<BrokerConfig>,
     /// Bounds.
     pub limits: Limits,
     /// Token that changes over the API need; made at the start if it binds beyond loopback and none is given.
@@ -41,6 +43,22 @@ pub struct Ports {
     pub files: u16,
     /// REST API and dashboard.
     pub admin: u16,
+}
+
+/// A Mosquitto in front of the hub (docs/hub-broker.md).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerConfig {
+    /// Listeners, each for one device and a process of its own.
+    pub devices: u16,
+    /// PEM file of CA certificates under one of which every device must present a certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self { devices: 4, client_ca: None }
+    }
 }
 
 /// Bounds of what a client may cost.
@@ -69,6 +87,7 @@ impl Default for Config {
             data: None,
             keys: None,
             ports: Ports::default(),
+            broker: None,
             limits: Limits::default(),
             token: None,
         }

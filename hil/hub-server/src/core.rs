@@ -31,6 +31,8 @@ pub struct Core {
 struct State {
     cloud: Cloud,
     wakers: BTreeMap<ConnId, Arc<Notify>>,
+    /// Told of connections that have no waker of their own.
+    broker: Option<hub_broker::Waker>,
     store: Option<Store>,
     log: Log,
     deadline: Instant,
@@ -74,7 +76,7 @@ impl Core {
             cloud.poll(first);
         }
         let deadline = cloud.deadline();
-        let state = State { cloud, wakers: BTreeMap::new(), store, log, deadline };
+        let state = State { cloud, wakers: BTreeMap::new(), broker: None, store, log, deadline };
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             started: std::time::Instant::now(),
@@ -127,6 +129,8 @@ impl Core {
         for conn in state.cloud.take_ready() {
             if let Some(waker) = state.wakers.get(&conn) {
                 waker.notify_one();
+            } else if let Some(broker) = &state.broker {
+                broker.touch(conn);
             }
         }
         let deadline = state.cloud.deadline();
@@ -135,7 +139,17 @@ impl Core {
         }
     }
 
-    fn halt(&self, why: String) {
+    /// Connections without a waker are a broker's from now on.
+    pub(crate) fn set_broker(&self, waker: hub_broker::Waker) {
+        self.lock().broker = Some(waker);
+    }
+
+    /// Whether nothing is to leave any more.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.borrow().is_some()
+    }
+
+    pub(crate) fn halt(&self, why: String) {
         self.halted.send_if_modified(|halted| {
             let first = halted.is_none();
             halted.get_or_insert(why);

@@ -17,6 +17,9 @@ pub enum ServerError {
         /// The reason.
         why: std::io::Error,
     },
+    /// the broker does not start
+    #[error(transparent)]
+    Broker(#[from] hub_broker::BrokerError),
     /// a key or certificate cannot be made, read or written
     #[error("the keys in `{path}` cannot be used: {why}")]
     Keys {

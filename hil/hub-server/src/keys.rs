@@ -75,6 +75,7 @@ pub fn open(config: &Config) -> Result<hub::Keys, ServerError> {
 pub(crate) fn names(config: &Config) -> Vec<String> {
     let mut names = vec![config.host.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
     names.extend(config.names.iter().cloned());
+    names.extend(crate::broker::names(config));
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names

@@ -5,6 +5,7 @@
 //! in the [`store`] before a byte of its answer leaves.
 
 pub mod api;
+mod broker;
 pub mod config;
 pub mod core;
 mod dashboard;

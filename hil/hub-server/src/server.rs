@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::api;
+use crate::broker::Running;
 use crate::config::Config;
 use crate::core::Core;
 use crate::edge::{self, Kind};
@@ -24,12 +25,13 @@ pub struct Server {
     tasks: JoinSet<()>,
     addresses: Addresses,
     token: Option<String>,
+    broker: Option<Running>,
 }
 
 /// Where a hub listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// MQTT over TLS.
+    /// MQTT over TLS; of a broker's listeners the first.
     pub mqtts: SocketAddr,
     /// MQTT without TLS, if asked for.
     pub mqtt: Option<SocketAddr>,
@@ -61,23 +63,46 @@ impl Server {
             let address = listener.local_addr().map_err(failed)?;
             Ok::<_, ServerError>((listener, address))
         };
-        let (mqtts, mqtts_at) = bind("MQTT over TLS", config.ports.mqtts).await?;
-        let mqtt = match config.ports.mqtt {
+        // A broker has the devices' ports.
+        let mqtts = match config.broker {
+            None => Some(bind("MQTT over TLS", config.ports.mqtts).await?),
+            Some(_) => None,
+        };
+        let mqtt = match config.ports.mqtt.filter(|_| config.broker.is_none()) {
             Some(port) => Some(bind("MQTT", port).await?),
             None => None,
         };
         let (files, files_at) = bind("the file server", config.ports.files).await?;
         let (admin, admin_at) = bind("the API", config.ports.admin).await?;
         let acceptor = edge::acceptor(&keys)?;
+        let broker = match config.broker.clone() {
+            Some(broker) => {
+                let (config, keys) = (config.clone(), keys.clone());
+                let started = tokio::task::spawn_blocking(move || Running::start(&config, &broker, &keys)).await;
+                Some(started.map_err(|error| ServerError::Runtime(std::io::Error::other(error)))??)
+            }
+            None => None,
+        };
         let core = Core::new(config, keys, &format!("{}:{}", config.host, files_at.port()))?;
-        let addresses =
-            Addresses { mqtts: mqtts_at, mqtt: mqtt.as_ref().map(|(_, at)| *at), files: files_at, admin: admin_at };
+        let broker = broker.map(|(broker, mut running)| {
+            running.serve(broker, Arc::clone(&core));
+            running
+        });
+        let first = broker.as_ref().and_then(|broker| broker.addresses.first().copied());
+        let addresses = Addresses {
+            mqtts: mqtts.as_ref().map(|(_, at)| *at).or(first).unwrap_or(files_at),
+            mqtt: mqtt.as_ref().map(|(_, at)| *at),
+            files: files_at,
+            admin: admin_at,
+        };
         let room = Arc::new(Semaphore::new(config.limits.connections));
         let mut tasks = JoinSet::new();
         let mut listen = |listener, kind| {
             tasks.spawn(edge::listen(listener, kind, Arc::clone(&core), config.limits.clone(), Arc::clone(&room)));
         };
-        listen(mqtts, Kind::Mqtts(acceptor));
+        if let Some((mqtts, _)) = mqtts {
+            listen(mqtts, Kind::Mqtts(acceptor));
+        }
         if let Some((mqtt, _)) = mqtt {
             listen(mqtt, Kind::Mqtt);
         }
@@ -89,12 +114,17 @@ impl Server {
         tasks.spawn(async move { timer.run_timer().await });
         let sync = Arc::clone(&core);
         tasks.spawn(async move { sync.run_sync().await });
-        Ok(Self { core, tasks, addresses, token })
+        Ok(Self { core, tasks, addresses, token, broker })
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Name and version of the broker, and where devices connect to it, one at each address.
+    pub fn broker(&self) -> Option<(&str, &[SocketAddr])> {
+        self.broker.as_ref().map(|broker| (broker.version.as_str(), broker.addresses.as_slice()))
     }
 
     /// The token that changes over the API need, if they need one.
@@ -123,6 +153,10 @@ impl Server {
     pub async fn stop(mut self) -> Result<(), ServerError> {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        if let Some(mut broker) = self.broker.take() {
+            let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
+            stopped.map_err(|error| ServerError::Runtime(std::io::Error::other(error)))?;
+        }
         self.core.call(|cloud, now| cloud.close_all(now));
         let end = tokio::time::Instant::now() + DRAIN;
         while self.core.open_connections() > 0 && tokio::time::Instant::now() < end {

@@ -30,7 +30,7 @@ pub mod update;
 mod utc;
 pub mod x509;
 
-pub use cloud::{Cloud, CloudConfig, CloudError, ConnId, Endpoint};
+pub use cloud::{BrokerConnect, BrokerMessage, Cloud, CloudConfig, CloudError, ConnId, Endpoint};
 pub use credentials::{Attestation, Thumbprint};
 pub use dps::{
     Allocation, EnrolError, Enrolment, GroupAttestation, GroupEnrolment, Provisioning, Registration,

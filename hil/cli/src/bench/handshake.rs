@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// on the same thread, but without the runner's own looking.
 pub fn measure(workspace: &Workspace) -> Result<Kernel, Error> {
     let (programs, _) = scenario::programs(workspace)?;
-    let mut rig = Rig::new(&programs, 1, None, false)?;
+    let mut rig = Rig::new(&programs, 1, None, None, false)?;
     rig.start()?;
     let (instructions, cycles) = rig.work();
     let end = rig.now() + LIMIT;

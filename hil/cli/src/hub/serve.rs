@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use hub_server::{Config, Server, ServerError, keys};
 
+use crate::broker::BrokerKind;
+
 use super::{HubError, Target};
 
 /// How the hub starts.
@@ -34,6 +36,9 @@ pub struct ServeArgs {
     /// Listen for MQTT without TLS as well
     #[arg(long, value_name = "PORT")]
     mqtt: Option<u16>,
+    /// Put this MQTT broker between devices and hub (docs/hub-broker.md)
+    #[arg(long, value_name = "BROKER", conflicts_with = "mqtt")]
+    broker: Option<BrokerKind>,
     /// Port of the file server
     #[arg(long, value_name = "PORT")]
     files: Option<u16>,
@@ -52,6 +57,9 @@ impl ServeArgs {
         config.host = self.host.unwrap_or(config.host);
         config.ports.mqtts = self.mqtts.unwrap_or(config.ports.mqtts);
         config.ports.mqtt = self.mqtt.or(config.ports.mqtt);
+        if let Some(BrokerKind::Mosquitto) = self.broker {
+            config.broker.get_or_insert_default();
+        }
         config.ports.files = self.files.unwrap_or(config.ports.files);
         config.ports.admin = self.admin.unwrap_or(config.ports.admin);
         Ok(config)
@@ -93,6 +101,8 @@ fn print(config: &Config, server: &Server, json: bool) {
             "ca": ca,
             "idScope": config.id_scope,
             "mqtts": at.mqtts.port(),
+            "broker": server.broker().map(|(version, _)| version),
+            "devices": server.broker().map(|(_, addresses)| addresses),
             "mqtt": at.mqtt.map(|at| at.port()),
             "files": at.files.port(),
             "admin": admin,
@@ -115,6 +125,11 @@ fn print(config: &Config, server: &Server, json: bool) {
             ca = ca.display(),
             files = at.files,
         );
+        if let Some((version, addresses)) = server.broker() {
+            let (first, last) = (addresses.first(), addresses.last());
+            let range = first.zip(last).map_or_else(String::new, |(first, last)| format!("{first} to {last}"));
+            text += &format!("broker         {version}: one device at each of {range}\n");
+        }
         if let Some(token) = server.token() {
             text += &format!("token          {token}\n");
         }

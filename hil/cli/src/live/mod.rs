@@ -54,7 +54,7 @@ pub fn board(args: &BoardArgs) -> Result<ExitCode, LiveError> {
         Some(path) => Some(File::create(path).map_err(LiveError::write(path))?),
         None => None,
     };
-    let network = rig::network(&rng, capture)?;
+    let network = rig::network(&rng, capture, None)?;
     // Ports first: who cannot have one should not wait for a build.
     let gdb = args.gdb.map(|port| listen("gdb", port)).transpose()?;
     let probe = args.probe.map(|port| listen("probe", port)).transpose()?;

@@ -85,7 +85,7 @@ fn provisioned_and_locked_board_boots_as_the_device_and_hides_from_the_debugger(
     let image = make(&firmware.path, &secret_key(&own.private).unwrap(), version, 0, "same54-xpro").unwrap();
     let job = Job { lock: true, ..job(&dir, Some(bootloader(&[own.public]).unwrap())) };
 
-    let network = rig::network(&Rng::new(7), None).unwrap();
+    let network = rig::network(&Rng::new(7), None, None).unwrap();
     network.cloud.lock().unwrap().enroll(Enrolment::symmetric(DEVICE, KEY)).unwrap();
     let (board, mut session) = board();
     board.lock().unwrap().plug_ethernet(Box::new(network.lan.clone()));

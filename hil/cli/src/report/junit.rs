@@ -19,6 +19,9 @@ fn suite(report: &Report, scenario: &ScenarioReport) -> TestSuite {
     let mut suite = TestSuite::new(scenario.name.as_str());
     suite.set_time(wall(scenario.wall.ms));
     suite.add_property(("board", report.board.as_str()));
+    if let Some(broker) = &report.broker {
+        suite.add_property(("broker", broker.as_str()));
+    }
     suite.add_property(("seed", report.seed.to_string().as_str()));
     suite.add_test_cases(scenario.steps.iter().map(|step| case(scenario, step)));
     suite

@@ -16,6 +16,8 @@ pub struct Report {
     pub version: &'static str,
     /// Board selector, for example `virtual:same54-xpro`.
     pub board: String,
+    /// Name and version of the broker that MQTT went through, for example `mosquitto 2.0.11`; null if it did not.
+    pub broker: Option<String>,
     /// Seed that repeats the run.
     pub seed: u64,
     /// `Passed` if every scenario passed.

@@ -15,7 +15,9 @@ pub enum Style {
 
 /// Every scenario's table, one after the other.
 pub fn render(report: &Report, style: Style) -> String {
-    report.scenarios.iter().map(|scenario| scenario_table(scenario, style)).collect::<Vec<_>>().join("\n")
+    let tables = report.scenarios.iter().map(|scenario| scenario_table(scenario, style)).collect::<Vec<_>>().join("\n");
+    let broker = report.broker.as_ref().map(|broker| format!("MQTT through {broker}\n"));
+    tables + &broker.unwrap_or_default()
 }
 
 fn scenario_table(scenario: &ScenarioReport, style: Style) -> String {

@@ -1,8 +1,10 @@
 //! A virtual board on a virtual LAN with a local IoT Hub: everything that an update needs, in one object.
 
+mod bridge;
 mod flash_view;
 mod observation;
 mod service;
+mod wiretap;
 
 pub use flash_view::{NorView, NvmView};
 pub use observation::{Observation, Running, What, reset_cause};
@@ -19,8 +21,10 @@ use sim_lan::{Lan, LanConfig, SharedLan};
 use update_image::layout;
 
 use crate::board::{BoardSession, LogReader};
+use crate::broker::BrokerKind;
 use crate::coverage::{self, Recorder};
 use crate::error::Error;
+use crate::rig::bridge::{Bridge, BridgePort};
 use crate::rig::service::CloudPort;
 
 /// Virtual time between two looks at the board.
@@ -73,6 +77,8 @@ pub enum Stuck {
     },
     /// The simulation takes longer than anybody would wait.
     Watchdog,
+    /// The broker is gone.
+    Broker(String),
 }
 
 /// Board, LAN and cloud.
@@ -81,6 +87,7 @@ pub struct Rig {
     board: Arc<Mutex<Board>>,
     lan: SharedLan,
     cloud: Arc<Mutex<Cloud>>,
+    bridge: Option<Arc<Mutex<Bridge>>>,
     bootloader_log: LogReader,
     firmware_logs: Vec<(String, LogReader)>,
     observations: Vec<Observation>,
@@ -95,9 +102,17 @@ pub struct Rig {
 impl Rig {
     /// Makes the parts, powers the board and flashes it through probe-rs. The board is then held in reset-halt until
     /// [`start`](Self::start).
-    pub fn new(programs: &Programs, seed: u64, capture: Option<std::fs::File>, verbose: bool) -> Result<Self, Error> {
+    ///
+    /// With a broker, MQTT goes through it, and a run is not exactly repeatable.
+    pub fn new(
+        programs: &Programs,
+        seed: u64,
+        capture: Option<std::fs::File>,
+        broker: Option<BrokerKind>,
+        verbose: bool,
+    ) -> Result<Self, Error> {
         let rng = Rng::new(seed);
-        let Network { lan, cloud, device_key } = network(&rng, capture)?;
+        let Network { lan, cloud, device_key, bridge } = network(&rng, capture, broker)?;
         let mut board = Board::new(BoardConfig { seed: rng.fork("board").next_u64(), flash_timing: false });
         board.plug_ethernet(Box::new(lan.clone()));
         board.power_on();
@@ -119,6 +134,7 @@ impl Rig {
             board,
             lan,
             cloud,
+            bridge,
             bootloader_log: LogReader::new(&programs.bootloader)?,
             firmware_logs,
             observations: Vec::new(),
@@ -185,10 +201,20 @@ impl Rig {
             self.stuck = match stop {
                 RunStop::Lockup => Some(Stuck::Lockup),
                 RunStop::Halted => Some(Stuck::Halted { pc: self.board().register(15) }),
+                RunStop::Time if self.broker_failure().is_some() => self.broker_failure().map(Stuck::Broker),
                 RunStop::Time if self.started.elapsed() > WATCHDOG => Some(Stuck::Watchdog),
                 RunStop::Time => None,
             };
         }
+    }
+
+    fn broker_failure(&self) -> Option<String> {
+        self.bridge.as_ref().and_then(|bridge| bridge::lock(bridge).failed().map(str::to_owned))
+    }
+
+    /// Name and version of the broker, if MQTT goes through one.
+    pub fn broker(&self) -> Option<String> {
+        self.bridge.as_ref().map(|bridge| bridge::lock(bridge).version().to_owned())
     }
 
     /// Lets one look's worth of time pass.
@@ -287,6 +313,10 @@ impl Rig {
         for event in events {
             self.observations.push(Observation { at: event.at, what: What::Cloud(event.kind) });
         }
+        if let Some(bridge) = &self.bridge {
+            let events = bridge::lock(bridge).take_events();
+            self.observations.extend(events.into_iter().map(|(at, kind)| Observation { at, what: What::Cloud(kind) }));
+        }
         self.look_at_program(now);
         self.read_logs(now);
         // Stable: what one part tells stays in its own order.
@@ -345,10 +375,12 @@ pub(crate) struct Network {
     pub cloud: Arc<Mutex<Cloud>>,
     /// Key with which [`DEVICE`] is enrolled.
     pub device_key: [u8; 32],
+    /// The broker, if MQTT goes through one.
+    pub bridge: Option<Arc<Mutex<Bridge>>>,
 }
 
 /// Makes the network that every virtual board of this project is on.
-pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>) -> Result<Network, Error> {
+pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>, broker: Option<BrokerKind>) -> Result<Network, Error> {
     let mut lan = Lan::new(LanConfig { epoch_unix: EPOCH, seed: rng.fork("lan").next_u64(), ..LanConfig::default() });
     for (name, ip) in [(HUB_HOST, HUB), (DPS_HOST, DPS), (FILE_HOST, FILES), (NTP_HOST, sim_lan::GATEWAY)] {
         lan.host(name, ip);
@@ -365,17 +397,30 @@ pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>) -> Result<Netwo
     rng.fork("device key").fill(&mut device_key);
     cloud.enroll(Enrolment::symmetric(DEVICE, device_key)).map_err(|why| Error::Hub(why.to_string()))?;
     let cloud = Arc::new(Mutex::new(cloud));
-    for (ip, port, endpoint) in
-        [(HUB, 8883, Endpoint::MqttTls), (DPS, 8883, Endpoint::MqttTls), (FILES, 80, Endpoint::Http)]
-    {
-        lan.listen(ip, port, Box::new(CloudPort::new(Arc::clone(&cloud), endpoint)));
+    let bridge = match broker {
+        Some(kind) => {
+            let (broker, address) = kind.start_one(&Keys::fixtures(), HUB_HOST)?;
+            Some(Arc::new(Mutex::new(Bridge::new(broker, Arc::clone(&cloud), address))))
+        }
+        None => None,
+    };
+    lan.listen(FILES, 80, Box::new(CloudPort::new(Arc::clone(&cloud), Endpoint::Http)));
+    for ip in [HUB, DPS] {
+        lan.listen(
+            ip,
+            8883,
+            match &bridge {
+                Some(bridge) => Box::new(BridgePort::new(Arc::clone(bridge))),
+                None => Box::new(CloudPort::new(Arc::clone(&cloud), Endpoint::MqttTls)),
+            },
+        );
     }
     if let Some(file) = capture {
         // A capture that cannot be written ends with a LAN event that says so.
         let _ = lan.capture(Box::new(std::io::BufWriter::new(file)));
     }
     let lan = SharedLan::new(lan);
-    Ok(Network { lan, cloud, device_key })
+    Ok(Network { lan, cloud, device_key, bridge })
 }
 
 /// Version in the header of the image in the slot.

@@ -225,6 +225,7 @@ impl<'a> Context<'a> {
                     Stuck::Halted { pc } => {
                         format!("the core stopped at {pc:#010x}: a panic, or a breakpoint instruction")
                     }
+                    Stuck::Broker(why) => why,
                     Stuck::Watchdog => "the simulation made no end within five minutes of wall time".to_owned(),
                 };
                 return Err(self.fail(what, "seen", format!("{seen}, in {}", self.rig.running())));

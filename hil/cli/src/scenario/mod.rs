@@ -17,6 +17,7 @@ use update_image::sign::{self, SecretKey};
 
 use crate::artifacts::Workspace;
 use crate::board::BoardSelector;
+use crate::broker::BrokerKind;
 use crate::coverage::{Files, Recorder};
 use crate::elf::Image;
 use crate::error::Error;
@@ -41,6 +42,8 @@ pub struct Options {
     pub board: BoardSelector,
     /// Where the programs come from.
     pub workspace: Workspace,
+    /// The broker that MQTT goes through; the hub's own MQTT if `None`.
+    pub broker: Option<BrokerKind>,
     /// Where the Ethernet frames go.
     pub pcap: Option<PathBuf>,
     /// Where the executed source lines go, as LCOV.
@@ -73,9 +76,10 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
         Some(_) => Some(recorder(&programs)?),
         None => None,
     };
+    let mut broker = None;
     let scenarios = scenarios
         .iter()
-        .map(|scenario| run_one(scenario, options, &programs, &images, &mut coverage))
+        .map(|scenario| run_one(scenario, options, &programs, &images, &mut broker, &mut coverage))
         .collect::<Result<Vec<_>, _>>()?;
     if let (Some(path), Some(recorder)) = (&options.coverage, &coverage) {
         let text = recorder
@@ -89,6 +93,7 @@ pub fn run(scenarios: &[Scenario], options: &Options) -> Result<Report, Error> {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         board: options.board.to_string(),
+        broker,
         seed: options.seed,
         outcome: if passed { Outcome::Passed } else { Outcome::Failed },
         scenarios,
@@ -137,6 +142,7 @@ fn run_one(
     options: &Options,
     programs: &Programs,
     images: &Images,
+    broker: &mut Option<String>,
     coverage: &mut Option<Recorder>,
 ) -> Result<ScenarioReport, Error> {
     let started = WallInstant::now();
@@ -145,7 +151,8 @@ fn run_one(
         Some(path) => Some(File::create(path).map_err(|source| Error::write(path, source))?),
         None => None,
     };
-    let mut rig = Rig::new(programs, options.seed, capture, options.verbose)?;
+    let mut rig = Rig::new(programs, options.seed, capture, options.broker, options.verbose)?;
+    *broker = rig.broker();
     rig.cover(coverage.take());
     let mut context = Context::new(rig, scenario, images, options)?;
     let mut steps = Vec::new();

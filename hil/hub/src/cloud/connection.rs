@@ -2,6 +2,7 @@
 
 use sim_base::Instant;
 
+use super::broker::BrokerSide;
 use super::{Cloud, ConnId};
 use crate::dps::{self, Context};
 use crate::event::{CloseReason, EventKind};
@@ -23,8 +24,13 @@ pub(super) enum Client {
 
 #[derive(Debug)]
 enum Layer {
-    Mqtt { session: Box<Session>, client: Client },
+    Mqtt {
+        session: Box<Session>,
+        client: Client,
+    },
     Http(files::Connection),
+    /// MQTT that ends at a broker.
+    Broker(Box<BrokerSide>),
 }
 
 #[derive(Debug)]
@@ -89,6 +95,17 @@ impl Connection {
         Self::new(None, Peer::default(), Layer::Http(files::Connection::new(now)))
     }
 
+    pub(super) fn broker(side: BrokerSide) -> Self {
+        Self::new(None, Peer::default(), Layer::Broker(Box::new(side)))
+    }
+
+    pub(super) fn broker_side(&mut self) -> Option<&mut BrokerSide> {
+        match &mut self.layer {
+            Layer::Broker(side) => Some(side),
+            Layer::Mqtt { .. } | Layer::Http(_) => None,
+        }
+    }
+
     fn new(tls: Option<Stream>, peer: Peer, layer: Layer) -> Self {
         Self {
             tls: tls.map(Box::new),
@@ -133,8 +150,10 @@ impl Connection {
     }
 
     pub(super) fn publish(&mut self, message: Outgoing) {
-        if let Layer::Mqtt { session, .. } = &mut self.layer {
-            session.publish(message.topic, message.body, message.qos, message.tag);
+        match &mut self.layer {
+            Layer::Mqtt { session, .. } => session.publish(message.topic, message.body, message.qos, message.tag),
+            Layer::Broker(side) => side.publish(message),
+            Layer::Http(_) => {}
         }
     }
 
@@ -156,6 +175,8 @@ impl Connection {
         let plaintext = match &mut self.layer {
             Layer::Mqtt { session, .. } => session.transmit(),
             Layer::Http(http) => http.transmit(),
+            // Messages, not bytes.
+            Layer::Broker(_) => Vec::new(),
         };
         let ended = self.ended().is_some();
         let Some(stream) = &mut self.tls else { return plaintext };
@@ -189,6 +210,7 @@ impl Connection {
         let layer = match &self.layer {
             Layer::Mqtt { session, .. } => session.has_output(),
             Layer::Http(http) => http.has_output(),
+            Layer::Broker(side) => side.has_output(),
         };
         // The closing alert is still to come.
         let closing = self.layer_ended().is_some()
@@ -206,6 +228,7 @@ impl Connection {
         match &mut self.layer {
             Layer::Mqtt { session, .. } => session.end(why),
             Layer::Http(http) => http.end(why),
+            Layer::Broker(side) => side.end(why),
         }
     }
 
@@ -213,6 +236,7 @@ impl Connection {
         match &self.layer {
             Layer::Mqtt { session, .. } => session.ended(),
             Layer::Http(http) => http.ended(),
+            Layer::Broker(side) => side.ended.as_ref(),
         }
     }
 
@@ -233,6 +257,12 @@ impl Connection {
                 will: session.take_will(),
                 unacknowledged: session.take_unacknowledged(),
             },
+            Layer::Broker(side) => End {
+                client: core::mem::replace(&mut side.client, Client::Nobody),
+                why,
+                will: side.will.take(),
+                unacknowledged: core::mem::take(&mut side.unacknowledged),
+            },
             Layer::Http(_) => End { client: Client::Nobody, why, will: None, unacknowledged: Vec::new() },
         })
     }
@@ -245,6 +275,7 @@ impl Connection {
         match &mut self.layer {
             Layer::Mqtt { session, .. } => session.poll(now),
             Layer::Http(http) => http.poll(now),
+            Layer::Broker(_) => {}
         }
         true
     }
@@ -254,6 +285,8 @@ impl Connection {
             (Some(_), _) => Instant::NEVER,
             (None, Layer::Mqtt { session, .. }) => session.poll_at(),
             (None, Layer::Http(http)) => http.poll_at(),
+            // Silence is the broker's business.
+            (None, Layer::Broker(_)) => Instant::NEVER,
         }
     }
 }
@@ -269,6 +302,7 @@ impl Cloud {
                 http.receive(&clock, bytes, &mut self.files, &mut events);
                 self.record(now, Some(conn), events);
             }
+            Layer::Broker(_) => {}
             Layer::Mqtt { session, .. } => {
                 session.push(now, bytes);
                 while let Some(input) = self.next_input(conn) {
@@ -285,26 +319,27 @@ impl Cloud {
     fn session(&mut self, conn: ConnId) -> Option<&mut Session> {
         match &mut self.connections.get_mut(&conn)?.layer {
             Layer::Mqtt { session, .. } => Some(session),
-            Layer::Http(_) => None,
+            Layer::Http(_) | Layer::Broker(_) => None,
         }
     }
 
     fn client(&self, conn: ConnId) -> Client {
         match self.connections.get(&conn).map(|connection| &connection.layer) {
             Some(Layer::Mqtt { client, .. }) => client.clone(),
+            Some(Layer::Broker(side)) => side.client.clone(),
             _ => Client::Nobody,
         }
     }
 
     fn set_client(&mut self, conn: ConnId, new: Client) {
-        if let Some(Layer::Mqtt { client, .. }) =
-            self.connections.get_mut(&conn).map(|connection| &mut connection.layer)
-        {
-            *client = new;
+        match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+            Some(Layer::Mqtt { client, .. }) => *client = new,
+            Some(Layer::Broker(side)) => side.client = new,
+            Some(Layer::Http(_)) | None => {}
         }
     }
 
-    fn input(&mut self, now: Instant, conn: ConnId, input: Input) {
+    pub(super) fn input(&mut self, now: Instant, conn: ConnId, input: Input) {
         let mut effects = Effects::default();
         let client = self.client(conn);
         let outcome = match (input, client) {
@@ -366,9 +401,9 @@ impl Cloud {
             (_, Client::Nobody) => Ok(()),
         };
         if let Err(why) = outcome
-            && let Some(session) = self.session(conn)
+            && let Some(connection) = self.connections.get_mut(&conn)
         {
-            session.end(why);
+            connection.end(why);
         }
         self.apply(now, Some(conn), effects);
     }
@@ -413,17 +448,23 @@ impl Cloud {
         let refused = match outcome {
             Ok((client, accepted)) => {
                 self.set_client(conn, client);
-                if let Some(session) = self.session(conn) {
-                    session.accept(accepted.session_present, connect.keep_alive, connect.will);
-                    session.resend(accepted.resend);
+                match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+                    Some(Layer::Mqtt { session, .. }) => {
+                        session.accept(accepted.session_present, connect.keep_alive, connect.will);
+                        session.resend(accepted.resend);
+                    }
+                    Some(Layer::Broker(side)) => side.resend(accepted.resend),
+                    Some(Layer::Http(_)) | None => {}
                 }
                 return;
             }
             Err(refused) => refused,
         };
         effects.events.push(EventKind::ConnectRefused { code: refused.0, why: refused.1 });
-        if let Some(session) = self.session(conn) {
-            session.refuse(refused.0);
+        match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+            Some(Layer::Mqtt { session, .. }) => session.refuse(refused.0),
+            Some(Layer::Broker(side)) => side.end(CloseReason::Refused(refused.0)),
+            Some(Layer::Http(_)) | None => {}
         }
     }
 
@@ -442,6 +483,8 @@ impl Cloud {
             return Err((mqtt::REFUSED_PROTOCOL, why));
         }
         let peer = &connection.peer;
+        // A broker has let it in.
+        let vouched = matches!(connection.layer, Layer::Broker(_));
         let username = connect.username.as_deref().unwrap_or_default();
         // `localhost`, an address or a gateway's name says nothing about the service; the user name does.
         let same = self.config.dps_host.eq_ignore_ascii_case(&self.config.hub_host);
@@ -451,7 +494,7 @@ impl Cloud {
             _ => username.split('/').nth(1) == Some("registrations"),
         };
         if !dps {
-            let login = self.hub.authorise(now, connect, &peer.certificates, effects);
+            let login = self.hub.authorise(now, connect, &peer.certificates, vouched, effects);
             let login = login.map_err(|refused| (refused.code, refused.why))?;
             let id = login.id().to_owned();
             // The older connection ends first, so that what it has not acknowledged is known.
@@ -468,14 +511,16 @@ impl Cloud {
         let password = password
             .map_err(|_| (mqtt::REFUSED_CREDENTIALS, "the password is not UTF-8".to_owned()))?
             .map(str::to_owned);
-        let client = dps::Client::from_username(username, password, peer.certificates.clone()).ok_or_else(|| {
-            let wanted = "idScope/registrations/registrationId/api-version=…";
-            (mqtt::REFUSED_CREDENTIALS, format!("the user name `{username}` is not of the form `{wanted}`"))
-        })?;
+        let mut client =
+            dps::Client::from_username(username, password, peer.certificates.clone()).ok_or_else(|| {
+                let wanted = "idScope/registrations/registrationId/api-version=…";
+                (mqtt::REFUSED_CREDENTIALS, format!("the user name `{username}` is not of the form `{wanted}`"))
+            })?;
         if connect.client_id != client.registration {
             let why = format!("the client id `{}` is not the registration id", connect.client_id);
             return Err((mqtt::REFUSED_IDENTIFIER, why));
         }
+        client.vouched = vouched;
         effects.events.push(EventKind::DpsConnected { registration: client.registration.clone() });
         Ok((Client::Registration(client), Accepted { session_present: false, resend: Vec::new() }))
     }

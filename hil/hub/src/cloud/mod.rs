@@ -1,6 +1,7 @@
 //! The cloud as one object: connections in front, services behind.
 
 mod admin;
+mod broker;
 mod connection;
 mod deployments;
 mod fleet;
@@ -24,6 +25,7 @@ use crate::keys::Keys;
 use crate::tls::{Acceptor, Peer};
 use crate::update;
 use crate::utc::Utc;
+pub use broker::{BrokerConnect, BrokerMessage};
 use connection::{Client, Connection};
 
 /// What a [`Cloud`] is made from.

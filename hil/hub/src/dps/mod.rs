@@ -46,6 +46,10 @@ pub struct Client {
     certificates: Vec<Vec<u8>>,
     /// Granted QoS of the response filter, once it is subscribed to.
     pub granted: Option<u8>,
+    /// A broker has let it in: its credentials are not known here.
+    pub(crate) vouched: bool,
+    /// Name of the hub that it is told; the hub's own if `None`.
+    pub(crate) assigned_hub: Option<String>,
 }
 
 impl Client {
@@ -61,6 +65,8 @@ impl Client {
             password: password.filter(|password| !password.is_empty()),
             certificates,
             granted: None,
+            vouched: false,
+            assigned_hub: None,
         })
     }
 }

@@ -1,0 +1,261 @@
+//! The local IoT Hub behind a real MQTT broker: Mosquitto takes the devices' connections, and a [`hub::Cloud`] answers.
+//!
+//! [`Broker`] starts `mosquitto` with a configuration of its own, follows its log, which says who connects, subscribes
+//! and publishes, and is itself a client that takes what devices publish and sends what the cloud has for them. Each
+//! device has a process of its own, so that no device sees another's topics, which are the same.
+//!
+//! What a broker cannot do of IoT Hub is in `docs/hub-broker.md`. Linux only.
+
+mod driver;
+mod error;
+mod lines;
+mod link;
+mod process;
+mod settings;
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant as WallInstant};
+
+use hub::{Cloud, ConnId};
+use sim_base::Instant;
+
+pub use error::BrokerError;
+pub use settings::{Settings, Slot};
+
+use driver::{Action, Driver};
+use link::Link;
+use process::{Process, Tail};
+
+/// Wall-clock time from the start of the process to its listeners.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What comes from the broker, or from the cloud's owner.
+#[derive(Debug)]
+enum Input {
+    /// A line of a slot's log.
+    Line { slot: usize, text: String },
+    /// The log has ended, and the broker with it.
+    Ended { slot: usize },
+    /// A message of a slot's device.
+    Message { slot: usize, topic: String, body: Vec<u8> },
+    /// The hub's own connection has failed.
+    LinkDown(String),
+    /// The cloud may have something for a connection.
+    Touch(ConnId),
+}
+
+/// Tells a [`Broker`] from another thread that the cloud may have something for a connection.
+#[derive(Clone, Debug)]
+pub struct Waker(Sender<Input>);
+
+impl Waker {
+    /// Wakes [`Broker::wait`].
+    pub fn touch(&self, conn: ConnId) {
+        // A broker that is gone needs no waking.
+        let _ = self.0.send(Input::Touch(conn));
+    }
+}
+
+/// What is to be done at the broker after a [step](Broker::step).
+#[derive(Debug)]
+#[must_use = "the devices wait for it"]
+pub struct Actions(Vec<Action>);
+
+impl Actions {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A Mosquitto for one device.
+struct Instance {
+    // Ends before its process.
+    link: Link,
+    tail: Tail,
+    _process: Process,
+}
+
+/// Mosquittos that run, and the devices at them. They end with this value, and with the process that made it.
+pub struct Broker {
+    driver: Driver,
+    instances: Vec<Instance>,
+    inputs: Receiver<Input>,
+    sender: Sender<Input>,
+    /// Taken from `inputs` while waiting.
+    next: Option<Input>,
+    version: String,
+    /// Where the hub's sockets are.
+    _sockets: tempfile::TempDir,
+}
+
+impl Broker {
+    /// Starts `mosquitto` with a configuration in `directory`, or in one of its own that goes with it.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn start(settings: Settings, directory: Option<&Path>) -> Result<Self, BrokerError> {
+        // So that the error names the address; Mosquitto's does not.
+        let addresses: Vec<_> = settings.slots.iter().map(|slot| slot.address).collect();
+        check_free(&addresses)?;
+        let failed = |why| BrokerError::Write { path: std::env::temp_dir(), why };
+        // Not in `directory`: the name of a socket is at most 107 bytes long.
+        let sockets = tempfile::Builder::new().prefix("hil-hub-").tempdir().map_err(failed)?;
+        let directory = directory.unwrap_or(sockets.path());
+        let (sender, inputs) = channel();
+        let mut driver = Driver::new(settings.slots.clone());
+        let mut started = Vec::new();
+        for (index, slot) in settings.slots.iter().enumerate() {
+            let socket = sockets.path().join(format!("{}.sock", index + 1));
+            let directory = directory.join((index + 1).to_string());
+            settings.write(&directory, slot, &socket)?;
+            let tail = Tail::default();
+            let process = Process::start(index, &directory, tail.clone(), sender.clone())?;
+            started.push((socket, tail, process));
+        }
+        let tails: Vec<Tail> = started.iter().map(|(_, tail, _)| tail.clone()).collect();
+        let version = await_start(&inputs, &mut driver, &tails).map_err(|(slot, what)| {
+            let (address, last) = (settings.slots[slot].address, tails[slot].text());
+            // Somebody was quicker.
+            if last.contains("Address already in use") {
+                return BrokerError::Taken { address, why: ErrorKind::AddrInUse.into() };
+            }
+            BrokerError::Died { what, last }
+        })?;
+        let instances = started
+            .into_iter()
+            .enumerate()
+            .map(|(index, (socket, tail, process))| {
+                Ok(Instance { link: Link::open(index, &socket, sender.clone())?, tail, _process: process })
+            })
+            .collect::<Result<_, BrokerError>>()?;
+        Ok(Self { driver, instances, inputs, sender, next: None, version, _sockets: sockets })
+    }
+
+    /// Name and version, e.g. `mosquitto 2.0.11`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// For other threads that change the cloud.
+    pub fn waker(&self) -> Waker {
+        Waker(self.sender.clone())
+    }
+
+    /// The cloud may have something for a connection.
+    pub fn touch(&mut self, conn: ConnId) {
+        self.driver.touch(conn);
+    }
+
+    /// Waits until there is something for [`step`](Self::step), for `limit` of wall-clock time at most; yields whether there
+    /// is.
+    pub fn wait(&mut self, limit: Duration) -> bool {
+        if self.next.is_none() {
+            self.next = self.inputs.recv_timeout(limit).ok();
+        }
+        self.next.is_some()
+    }
+
+    /// Whether something that the log told waits for its message: [`step`](Self::step) is then due again soon, whatever comes.
+    pub fn is_waiting(&self) -> bool {
+        self.driver.is_waiting()
+    }
+
+    /// Whether the broker has yet to do something that it was told, or that its log has announced. For simulations, which
+    /// hold their time meanwhile; it looks at every device.
+    pub fn is_owed(&self) -> bool {
+        self.driver.is_owed()
+    }
+
+    /// Does not count as owed any more what was not done until now: the device has not subscribed, or is gone.
+    pub fn forgive(&mut self) {
+        self.driver.forgive();
+    }
+
+    /// Tells the cloud what has happened at the broker, and takes what it has for the devices; does not wait.
+    ///
+    /// # Errors
+    /// [`BrokerError`] if the broker is gone.
+    pub fn step(&mut self, now: Instant, cloud: &mut Cloud) -> Result<Actions, BrokerError> {
+        while let Some(input) = self.next.take().or_else(|| self.inputs.try_recv().ok()) {
+            match input {
+                Input::Line { slot, text } => self.driver.line(slot, &text),
+                Input::Message { slot, topic, body } => self.driver.message(slot, topic, body),
+                Input::Touch(conn) => self.driver.touch(conn),
+                Input::Ended { slot } => return Err(self.died(slot)),
+                Input::LinkDown(why) => {
+                    // Its end is the better reason, and may be told a moment later.
+                    return Err(self.ends_soon().map_or(BrokerError::Link(why), |slot| self.died(slot)));
+                }
+            }
+        }
+        self.driver.run(now, cloud);
+        Ok(Actions(self.driver.take_actions()))
+    }
+
+    /// Ends every device's connection in the cloud: the broker goes.
+    pub fn close_all(&mut self, now: Instant, cloud: &mut Cloud) {
+        self.driver.close_all(now, cloud);
+    }
+
+    fn died(&self, slot: usize) -> BrokerError {
+        let last = self.instances.get(slot).map_or_else(String::new, |instance| instance.tail.text());
+        BrokerError::Died { what: "ended", last }
+    }
+
+    fn ends_soon(&self) -> Option<usize> {
+        let end = WallInstant::now() + Duration::from_millis(500);
+        while let Ok(input) = self.inputs.recv_timeout(end.saturating_duration_since(WallInstant::now())) {
+            if let Input::Ended { slot } = input {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Does at the broker what the cloud wants.
+    ///
+    /// # Errors
+    /// [`BrokerError::Link`].
+    pub fn perform(&mut self, actions: Actions) -> Result<(), BrokerError> {
+        for action in actions.0 {
+            match action {
+                Action::Publish { slot, topic, body, qos } => self.instances[slot].link.publish(&topic, body, qos)?,
+                Action::Kick { slot, id, clean } => self.instances[slot].link.kick(&id, clean),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody listens at these addresses.
+fn check_free(addresses: &[SocketAddr]) -> Result<(), BrokerError> {
+    addresses.iter().try_for_each(|&address| {
+        TcpListener::bind(address).map(|_| ()).map_err(|why| BrokerError::Taken { address, why })
+    })
+}
+
+/// Waits until every broker listens; yields name and version, or which did not and why.
+fn await_start(inputs: &Receiver<Input>, driver: &mut Driver, tails: &[Tail]) -> Result<String, (usize, &'static str)> {
+    let end = WallInstant::now() + START_PATIENCE;
+    let mut missing: Vec<usize> = (0..tails.len()).collect();
+    let mut name = "mosquitto".to_owned();
+    while let Some(&first) = missing.first() {
+        match inputs.recv_timeout(end.saturating_duration_since(WallInstant::now())) {
+            Ok(Input::Line { slot, text }) => {
+                if let Some(lines::Line::Running { version }) = lines::read(&text) {
+                    name = format!("mosquitto {version}");
+                    missing.retain(|other| *other != slot);
+                }
+                driver.line(slot, &text);
+            }
+            Ok(Input::Ended { slot }) => return Err((slot, "did not start")),
+            Ok(_) => {}
+            Err(_) => return Err((first, "did not start in time")),
+        }
+    }
+    Ok(name)
+}
