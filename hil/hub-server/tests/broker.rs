@@ -175,7 +175,7 @@ fn run(devices: u16, test: impl FnOnce(&Server, &[SocketAddr])) {
     let server = runtime.block_on(Server::start_with(&config(devices), Keys::fixtures())).expect("starts");
     let (version, addresses) = server.broker().expect("behind a broker");
     assert!(version.starts_with("mosquitto 2."), "{version}");
-    test(&server, &addresses.to_vec());
+    test(&server, addresses);
     runtime.block_on(server.stop()).expect("stops");
 }
 
@@ -243,7 +243,7 @@ fn device_is_provisioned_reads_its_twin_answers_a_method_and_takes_a_message() {
         eventually(server, "the message is complete", |cloud| {
             cloud.device("dev1").is_some_and(|device| device.queued_messages() == 0)
         });
-        let kinds: Vec<String> = core.look(|_, log, _| log.since(0).map(|line| line.kind.clone()).collect::<Vec<_>>());
+        let kinds: Vec<String> = core.look(|_, log, _| log.since(0).map(|line| line.line().kind).collect::<Vec<_>>());
         for kind in ["dpsAssigned", "connected", "twinRead", "reported", "methodAnswered", "acknowledged", "telemetry"]
         {
             assert!(kinds.iter().any(|seen| seen == kind), "{kind} in {kinds:?}");

@@ -302,8 +302,8 @@ mod tests {
     fn garbage_tells_nothing() {
         for byte in 0..=255_u8 {
             let mut tap = Wiretap::default();
-            assert!(tap.client_sent(&record(HANDSHAKE, &message(CLIENT_HELLO, &vec![byte; 70]))).is_none());
-            assert!(tap.server_sent(&record(HANDSHAKE, &message(SERVER_HELLO, &vec![byte; 70]))).is_none());
+            assert!(tap.client_sent(&record(HANDSHAKE, &message(CLIENT_HELLO, &[byte; 70]))).is_none());
+            assert!(tap.server_sent(&record(HANDSHAKE, &message(SERVER_HELLO, &[byte; 70]))).is_none());
             assert!(tap.client_sent(&[byte; 3000]).is_none());
         }
     }
