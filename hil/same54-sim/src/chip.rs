@@ -16,7 +16,7 @@ use crate::clocks::{self, Frequencies, Gclk, Mclk, Osc32kctrl, Oscctrl, channel}
 use crate::cmcc::Cmcc;
 use crate::dmac::Dmac;
 use crate::dsu::Dsu;
-use crate::eic::Eic;
+use crate::eic::{self, Eic};
 use crate::event::{EventLog, ResetCause};
 use crate::evsys::Evsys;
 use crate::flash_path::FlashPath;
@@ -225,7 +225,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn cx(&mut self, now: Instant, name: &'static str) -> Context<'_> {
+    pub(crate) fn cx(&mut self, now: Instant, name: &'static str) -> Context<'_> {
         Context {
             now,
             memory: &mut self.memory,
@@ -427,7 +427,7 @@ impl Chip {
         {
             // PD12 is the PHY's interrupt.
             self.parts.port.drive(3, 12, Some(level));
-            self.with(Id::Eic, |parts, cx| parts.eic.look(&parts.port, cx));
+            self.with(Id::Eic, |parts, cx| parts.eic.look(eic::lines(&parts.port, parts.port.levels()), cx));
         }
         let changed = irqs ^ self.irqs[slot];
         if changed != 0 {
@@ -634,12 +634,20 @@ impl Chip {
             self.parts.port.route();
         }
         self.drive_outputs();
-        self.with(Id::Eic, |parts, cx| parts.eic.look(&parts.port, cx));
+        // Firmware moves pins often, and most of them lead to none of these.
         let levels = self.parts.port.levels();
-        self.with(Id::Rtc, |parts, cx| parts.rtc.look(levels, cx));
+        let lines = eic::lines(&self.parts.port, levels);
+        if self.parts.eic.is_moved_by(lines) {
+            self.with(Id::Eic, |parts, cx| parts.eic.look(lines, cx));
+        }
+        if self.parts.rtc.is_moved_by(levels) {
+            self.with(Id::Rtc, |parts, cx| parts.rtc.look(levels, cx));
+        }
         // PC21 is the PHY's reset, pulled up on the board.
         let phy_reset = self.parts.port.output(2, 21) == Some(false);
-        self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
+        if phy_reset != self.parts.gmac.is_phy_in_reset() {
+            self.with(Id::Gmac, |parts, cx| parts.gmac.set_phy_reset(phy_reset, cx));
+        }
         let now = self.now();
         let Parts { port, sercom, adc, dac, ac, .. } = &mut self.parts;
         if remultiplexed {
@@ -683,22 +691,7 @@ impl Chip {
         let slot = &SLOTS[id as usize];
         let clocks = &self.shared.clocks;
         let apb = !slot.gated || slot.bit == NO_BIT || clocks.apb_mask[slot.bridge] >> slot.bit & 1 != 0;
-        // Blocks that are bus masters or have a window of their own also need their AHB clock.
-        let ahb = match id {
-            Id::Nvmctrl => 6,
-            Id::Dmac => 9,
-            Id::Usb => 10,
-            Id::Qspi => 13,
-            Id::Gmac => 14,
-            Id::Sdhc0 => 15,
-            Id::Sdhc1 => 16,
-            Id::Can0 => 17,
-            Id::Can1 => 18,
-            Id::Icm => 19,
-            Id::Pukcc => 20,
-            _ => NO_BIT,
-        };
-        let clocked = apb && (ahb == NO_BIT || clocks.ahb_mask >> ahb & 1 != 0);
+        let clocked = apb && (slot.ahb == NO_BIT || clocks.ahb_mask >> slot.ahb & 1 != 0);
         if !clocked && self.unclocked.insert(id) {
             let now = self.now();
             let what = format!("{} accessed while MCLK keeps its bus clock off", slot.name);

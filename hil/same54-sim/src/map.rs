@@ -80,6 +80,9 @@ pub(crate) struct Slot {
     pub(crate) bit: u32,
     /// Whether MCLK.APBxMASK has the bit too.
     pub(crate) gated: bool,
+    /// Bit in MCLK.AHBMASK, `NO_BIT` if it has none: blocks that are bus masters or have a window of their own also need
+    /// their AHB clock.
+    pub(crate) ahb: u32,
     /// First interrupt line.
     pub(crate) irq: usize,
 }
@@ -88,7 +91,21 @@ pub(crate) struct Slot {
 pub(crate) const NO_BIT: u32 = 32;
 
 const fn slot(id: Id, name: &'static str, base: u32, bridge: usize, bit: u32, gated: bool, irq: usize) -> Slot {
-    Slot { id, name, base, bridge, bit, gated, irq }
+    let ahb = match id {
+        Id::Nvmctrl => 6,
+        Id::Dmac => 9,
+        Id::Usb => 10,
+        Id::Qspi => 13,
+        Id::Gmac => 14,
+        Id::Sdhc0 => 15,
+        Id::Sdhc1 => 16,
+        Id::Can0 => 17,
+        Id::Can1 => 18,
+        Id::Icm => 19,
+        Id::Pukcc => 20,
+        _ => NO_BIT,
+    };
+    Slot { id, name, base, bridge, bit, gated, ahb, irq }
 }
 
 /// All slots, indexed by [`Id`].
@@ -155,72 +172,42 @@ pub(crate) const SLOTS: [Slot; COUNT] = [
     slot(Id::Sdhc1, "SDHC1", 0x4600_0000, 2, NO_BIT, false, 136),
 ];
 
+/// Number of the slot of each KiB of the bridges A to D; `COUNT` where there is none.
+const BY_KIB: [[u8; KIBS]; 4] = {
+    let mut table = [[COUNT as u8; KIBS]; 4];
+    let mut n = 0;
+    while n < COUNT {
+        let base = SLOTS[n].base;
+        let bridge = (base >> 24 & 7) as usize;
+        if bridge < 4 {
+            let first = (base >> 10) as usize % KIBS;
+            // Bridge B has its blocks 8 KiB apart (10.2).
+            let mut kib = first;
+            while kib < first + if bridge == 1 { 8 } else { 1 } {
+                table[bridge][kib] = n as u8;
+                kib += 1;
+            }
+        }
+        n += 1;
+    }
+    table
+};
+
+/// Size of a bridge's part of the table, in KiB.
+const KIBS: usize = 256;
+
 /// Finds the block at `addr` and the offset in it; `None` is a bus error.
 pub(crate) fn locate(addr: u32) -> Option<(Id, u32)> {
-    let id = match addr & !0x3FF {
-        0x4000_0000 => Id::Pac,
-        0x4000_0400 => Id::Pm,
-        0x4000_0800 => Id::Mclk,
-        0x4000_0C00 => Id::Rstc,
-        0x4000_1000 => Id::Oscctrl,
-        0x4000_1400 => Id::Osc32kctrl,
-        0x4000_1800 => Id::Supc,
-        0x4000_1C00 => Id::Gclk,
-        0x4000_2000 => Id::Wdt,
-        0x4000_2400 => Id::Rtc,
-        0x4000_2800 => Id::Eic,
-        0x4000_2C00 => Id::Freqm,
-        0x4000_3000 => Id::Sercom0,
-        0x4000_3400 => Id::Sercom1,
-        0x4000_3800 => Id::Tc0,
-        0x4000_3C00 => Id::Tc1,
-        0x4100_0000..0x4100_2000 => Id::Usb,
-        0x4100_2000..0x4100_4000 => Id::Dsu,
-        0x4100_4000..0x4100_6000 => Id::Nvmctrl,
-        0x4100_6000..0x4100_8000 => Id::Cmcc,
-        0x4100_8000..0x4100_A000 => Id::Port,
-        0x4100_A000..0x4100_C000 => Id::Dmac,
-        0x4100_C000..0x4100_E000 => Id::Hmatrix,
-        0x4100_E000..0x4101_0000 => Id::Evsys,
-        0x4101_2000..0x4101_4000 => Id::Sercom2,
-        0x4101_4000..0x4101_6000 => Id::Sercom3,
-        0x4101_6000..0x4101_8000 => Id::Tcc0,
-        0x4101_8000..0x4101_A000 => Id::Tcc1,
-        0x4101_A000..0x4101_C000 => Id::Tc2,
-        0x4101_C000..0x4101_E000 => Id::Tc3,
-        0x4102_0000..0x4102_2000 => Id::Ramecc,
-        0x4200_0000 => Id::Can0,
-        0x4200_0400 => Id::Can1,
-        0x4200_0800 => Id::Gmac,
-        0x4200_0C00 => Id::Tcc2,
-        0x4200_1000 => Id::Tcc3,
-        0x4200_1400 => Id::Tc4,
-        0x4200_1800 => Id::Tc5,
-        0x4200_1C00 => Id::Pdec,
-        0x4200_2000 => Id::Ac,
-        0x4200_2400 => Id::Aes,
-        0x4200_2800 => Id::Trng,
-        0x4200_2C00 => Id::Icm,
-        0x4200_3000 => Id::Pukcc,
-        0x4200_3400 => Id::Qspi,
-        0x4200_3800 => Id::Ccl,
-        0x4300_0000 => Id::Sercom4,
-        0x4300_0400 => Id::Sercom5,
-        0x4300_0800 => Id::Sercom6,
-        0x4300_0C00 => Id::Sercom7,
-        0x4300_1000 => Id::Tcc4,
-        0x4300_1400 => Id::Tc6,
-        0x4300_1800 => Id::Tc7,
-        0x4300_1C00 => Id::Adc0,
-        0x4300_2000 => Id::Adc1,
-        0x4300_2400 => Id::Dac,
-        0x4300_2800 => Id::I2s,
-        0x4300_2C00 => Id::Pcc,
-        0x4500_0000..0x4600_0000 => Id::Sdhc0,
-        0x4600_0000..0x4700_0000 => Id::Sdhc1,
+    let slot = match addr {
+        0x4000_0000..0x4400_0000 if addr & 0x00FF_FFFF < (KIBS << 10) as u32 => {
+            let n = BY_KIB[(addr >> 24 & 3) as usize][(addr >> 10) as usize % KIBS];
+            SLOTS.get(n as usize)?
+        }
+        0x4500_0000..0x4600_0000 => &SLOTS[Id::Sdhc0 as usize],
+        0x4600_0000..0x4700_0000 => &SLOTS[Id::Sdhc1 as usize],
         _ => return None,
     };
-    Some((id, addr - SLOTS[id as usize].base))
+    Some((slot.id, addr - slot.base))
 }
 
 #[cfg(test)]
@@ -236,6 +223,17 @@ mod tests {
             assert_eq!(slot.id as usize, n, "{}", slot.name);
             assert_eq!(locate(slot.base + 4), Some((slot.id, 4)), "{}", slot.name);
         }
+    }
+
+    #[test]
+    fn a_block_ends_where_its_part_of_the_map_ends() {
+        let id = |addr| locate(addr).map(|(id, _)| id);
+        assert_eq!([id(0x4000_3FFF), id(0x4000_4000)], [Some(Id::Tc1), None]);
+        assert_eq!([id(0x4100_9FFF), id(0x4100_A000)], [Some(Id::Port), Some(Id::Dmac)]);
+        assert_eq!([id(0x4101_0000), id(0x4101_1FFF), id(0x4102_1FFF)], [None, None, Some(Id::Ramecc)]);
+        assert_eq!([id(0x4102_2000), id(0x4104_0000), id(0x4204_0000)], [None; 3]);
+        assert_eq!([id(0x43FF_FFFF), id(0x4400_0000), id(0x4700_0000)], [None; 3]);
+        assert_eq!(locate(0x4500_0104), Some((Id::Sdhc0, 0x104)));
     }
 
     #[test]

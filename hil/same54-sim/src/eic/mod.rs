@@ -93,6 +93,20 @@ fn line(group: usize, pin: usize) -> usize {
     }
 }
 
+/// Levels of the lines, one bit each, when the pins of each port group are at `pins`.
+pub(crate) fn lines(port: &Port, pins: [u32; 4]) -> u32 {
+    let mut levels = 0;
+    for (group, pins) in pins.into_iter().enumerate() {
+        let mut selected = port.selected(group, 0);
+        while selected != 0 {
+            let pin = selected.trailing_zeros();
+            selected &= selected - 1;
+            levels |= (pins >> pin & 1) << line(group, pin as usize);
+        }
+    }
+    levels
+}
+
 impl Eic {
     /// As after reset.
     pub(crate) fn new() -> Self {
@@ -122,17 +136,13 @@ impl Eic {
         std::mem::take(&mut self.nmi_edge)
     }
 
-    /// Takes over the pins' levels.
-    pub(crate) fn look(&mut self, port: &Port, cx: &mut Context<'_>) {
-        let mut levels = 0;
-        for (group, pins) in port.levels().into_iter().enumerate() {
-            let mut selected = port.selected(group, 0);
-            while selected != 0 {
-                let pin = selected.trailing_zeros();
-                selected &= selected - 1;
-                levels |= (pins >> pin & 1) << line(group, pin as usize);
-            }
-        }
+    /// Whether [`look`](Self::look) has anything to do for these levels of the lines.
+    pub(crate) fn is_moved_by(&self, levels: u32) -> bool {
+        levels != self.levels || self.ctrla & ENABLE == 0 && levels != self.valid
+    }
+
+    /// Takes over the levels of the [lines](lines).
+    pub(crate) fn look(&mut self, levels: u32, cx: &mut Context<'_>) {
         let changed = levels ^ self.levels;
         self.levels = levels;
         if changed == 0 || self.ctrla & ENABLE == 0 {

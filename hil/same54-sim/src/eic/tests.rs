@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sim_base::Instant;
 
-use super::{CHANNEL, CKSEL, ENABLE, Eic, line};
+use super::{CHANNEL, CKSEL, ENABLE, Eic, line, lines};
 use crate::peripheral::{Edge, Peripheral, Write};
 use crate::port::Port;
 use crate::rig::Rig;
@@ -25,7 +25,7 @@ impl Bench {
             bench.port.write(group + 0x18, Write::full(1 << pin), &mut bench.rig.cx(0));
             bench.port.write(group + 0x40 + pin, Write::full(7), &mut bench.rig.cx(0));
         }
-        bench.eic.look(&bench.port, &mut bench.rig.cx(0));
+        bench.eic.look(lines(&bench.port, bench.port.levels()), &mut bench.rig.cx(0));
         bench
     }
 
@@ -42,7 +42,7 @@ impl Bench {
 
     fn press(&mut self, at: u64, pressed: bool) {
         self.port.drive(1, 31, pressed.then_some(false));
-        self.eic.look(&self.port, &mut self.rig.cx(at));
+        self.eic.look(lines(&self.port, self.port.levels()), &mut self.rig.cx(at));
     }
 
     fn flag_at(&mut self, at: u64) -> bool {
@@ -140,7 +140,7 @@ fn the_nmi_has_a_flag_of_its_own() {
     bench.write(0, 0x01, 0x12);
     bench.write(0, 0x00, ENABLE);
     bench.port.drive(0, 8, Some(false));
-    bench.eic.look(&bench.port, &mut bench.rig.cx(TICK));
+    bench.eic.look(lines(&bench.port, bench.port.levels()), &mut bench.rig.cx(TICK));
     assert!(bench.eic.take_nmi_edge());
     assert!(!bench.eic.take_nmi_edge());
     assert_eq!(bench.eic.read(0x02, &mut bench.rig.cx(TICK)), 1);

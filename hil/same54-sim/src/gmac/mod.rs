@@ -171,6 +171,11 @@ impl Gmac {
         }
     }
 
+    /// Whether the PHY's RESET# pin is asserted.
+    pub(crate) fn is_phy_in_reset(&self) -> bool {
+        self.phy.is_in_reset()
+    }
+
     /// Level of the PHY's RESET# pin; the board wires it to PC21 with a pull-up.
     pub(crate) fn set_phy_reset(&mut self, asserted: bool, cx: &mut Context<'_>) {
         self.phy.set_reset_pin(asserted, cx.now);

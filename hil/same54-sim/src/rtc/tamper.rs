@@ -96,15 +96,14 @@ impl Rtc {
         }
     }
 
-    /// Levels at the pins of each port group.
+    /// Whether an input is not at its pin's level.
+    pub(crate) fn is_moved_by(&self, levels: [u32; 4]) -> bool {
+        let at = |(group, pin): (usize, u32)| levels[group] >> pin & 1 != 0;
+        PINS.iter().zip(&self.tamper.inputs).any(|(pin, input)| input.level != at(*pin))
+    }
+
+    /// Takes over the levels at the pins of each port group.
     pub(crate) fn look(&mut self, levels: [u32; 4], cx: &mut Context<'_>) {
-        let changed = PINS
-            .iter()
-            .enumerate()
-            .any(|(n, &(group, pin))| self.tamper.inputs[n].level != (levels[group] >> pin & 1 != 0));
-        if !changed {
-            return;
-        }
         self.catch_up(cx);
         // CLK_RTC_DEB is CLK_RTC_OSC divided by 2^(DEBF + 1) (21.8.2).
         let shift = (self.ctrlb >> 8 & 7) + 1;

@@ -94,6 +94,11 @@ impl Phy {
         self.in_reset = asserted;
     }
 
+    /// Whether the reset pin is asserted.
+    pub fn is_in_reset(&self) -> bool {
+        self.in_reset
+    }
+
     /// Whether it is too early for management frames.
     pub fn is_starting(&self, now: Instant) -> bool {
         !self.in_reset && now < self.ready_at
