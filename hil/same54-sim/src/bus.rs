@@ -2,11 +2,12 @@
 
 use armv7m::{Bus, BusFault, Cycle, Size, Wait};
 
-use crate::chip::{Chip, Parts, Steady};
+use crate::chip::{Chip, Steady};
 use crate::cmcc;
 use crate::flash_path::{QSPI_BASE, QSPI_END};
 use crate::map::{Id, NO_BIT, SLOTS, locate};
 use crate::memory::{BACKUP_BASE, FLASH_SIZE, RAM_BASE, RAM_SIZE, USER_PAGE_BASE};
+use crate::parts::Parts;
 use crate::peripheral::{Context, Write};
 use crate::pukcc::{self, Pukcc};
 use crate::ram_upsets::Found;

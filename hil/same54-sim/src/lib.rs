@@ -25,6 +25,7 @@ mod memory;
 mod nor;
 mod nvmctrl;
 mod pac;
+mod parts;
 mod peripheral;
 mod pins;
 mod pm;
