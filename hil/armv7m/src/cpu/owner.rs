@@ -27,7 +27,7 @@ impl Cpu {
         self.core.pended(fresh);
     }
 
-    /// Addresses in [`Config::code`] of the instructions that were executed since the core was made or since
+    /// Addresses in [`Config::code`](super::Config::code) of the instructions that were executed since the core was made or since
     /// [`clear_executed`](Self::clear_executed), ascending. Exact: one that the program came to, whether or not it
     /// then faulted; not one whose IT condition never passed, nor one that a breakpoint or an exception came before.
     /// Resets, and code that changes, leave the record as it is.
@@ -46,13 +46,13 @@ impl Cpu {
         self.invalidate_code(self.core.config.code.clone());
     }
 
-    /// Cycles that the core waits for each line of sixteen bytes that it fetches from [`Config::code`], up to 15: the
+    /// Cycles that the core waits for each line of sixteen bytes that it fetches from [`Config::code`](super::Config::code), up to 15: the
     /// flash's wait states. The line that is being executed is at hand; literals have to be waited for, too.
     pub fn set_code_wait(&mut self, cycles: u8) {
         self.set_fetch_timing(FetchTiming::waiting(cycles));
     }
 
-    /// How long fetches from [`Config::code`] take from now on.
+    /// How long fetches from [`Config::code`](super::Config::code) take from now on.
     pub fn set_fetch_timing(&mut self, timing: FetchTiming) {
         let (wait, literal) = (timing.wait.min(15), timing.literal.min(15));
         let timing = FetchTiming { wait, literal, line: timing.line.clamp(2, 4), ..timing };
@@ -76,7 +76,7 @@ impl Cpu {
         self.others.insert(0, Mode { code, resident });
     }
 
-    /// Lines of code may not be resident any longer; see [`Bus::is_resident`].
+    /// Lines of code may not be resident any longer; see [`Bus::is_resident`](crate::Bus::is_resident).
     pub fn forget_lines(&mut self) {
         self.core.forget_lines();
     }
@@ -116,7 +116,7 @@ impl Cpu {
         self.glitches.take_done()
     }
 
-    /// Whether [`run`](Self::run) comes back with [`Stop::Attention`] when the core goes to sleep, for an owner that has a
+    /// Whether [`run`](Self::run) comes back with [`Stop::Attention`](super::Stop::Attention) when the core goes to sleep, for an owner that has a
     /// deeper sleep to offer.
     pub fn watch_sleep(&mut self, on: bool) {
         self.core.watches_sleep = on;
