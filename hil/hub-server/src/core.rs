@@ -9,6 +9,8 @@ use hub::{Cloud, CloudConfig, ConnId, Endpoint, Peer};
 use sim_base::Instant;
 use tokio::sync::{Notify, watch};
 
+use crate::signal::Signal;
+
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::log::Log;
@@ -30,8 +32,8 @@ pub struct Core {
 
 struct State {
     cloud: Cloud,
-    wakers: BTreeMap<ConnId, Arc<Notify>>,
-    /// Told of connections that have no waker of their own.
+    signals: BTreeMap<ConnId, Arc<Signal>>,
+    /// Told of connections that have no signal of their own.
     broker: Option<hub_broker::Waker>,
     store: Option<Store>,
     log: Log,
@@ -76,7 +78,7 @@ impl Core {
             cloud.poll(first);
         }
         let deadline = cloud.deadline();
-        let state = State { cloud, wakers: BTreeMap::new(), broker: None, store, log, deadline };
+        let state = State { cloud, signals: BTreeMap::new(), broker: None, store, log, deadline };
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             started: std::time::Instant::now(),
@@ -112,11 +114,10 @@ impl Core {
 
     /// Stores what has changed, wakes whom it concerns.
     fn settle(&self, state: &mut State) {
-        let changes = state.cloud.take_changes();
         let utc = state.cloud.utc();
-        let events = state.cloud.take_events();
         if let Some(store) = &mut state.store {
-            let lines = state.log.append(events, utc, true);
+            let changes = state.cloud.take_changes();
+            let lines = state.log.append(state.cloud.drain_events(), utc, true);
             if !(changes.is_empty() && lines.is_empty()) {
                 self.unsynced.store(true, Ordering::Relaxed);
                 if let Err(error) = store.write(changes, &lines) {
@@ -124,11 +125,12 @@ impl Core {
                 }
             }
         } else {
-            state.log.append(events, utc, false);
+            state.cloud.forget_changes();
+            state.log.append(state.cloud.drain_events(), utc, false);
         }
         for conn in state.cloud.take_ready() {
-            if let Some(waker) = state.wakers.get(&conn) {
-                waker.notify_one();
+            if let Some(signal) = state.signals.get(&conn) {
+                signal.raise();
             } else if let Some(broker) = &state.broker {
                 broker.touch(conn);
             }
@@ -139,7 +141,7 @@ impl Core {
         }
     }
 
-    /// Connections without a waker are a broker's from now on.
+    /// Connections without a signal are a broker's from now on.
     pub(crate) fn set_broker(&self, waker: hub_broker::Waker) {
         self.lock().broker = Some(waker);
     }
@@ -162,21 +164,21 @@ impl Core {
         self.halted.subscribe()
     }
 
-    /// A connection has opened; the waker tells it that there is something to send or that it is over.
-    pub fn open(&self, peer: Option<Peer>) -> (ConnId, Arc<Notify>) {
+    /// A connection has opened; the signal tells it that there is something to send or that it is over.
+    pub fn open(&self, peer: Option<Peer>) -> (ConnId, Arc<Signal>) {
         let mut state = self.lock();
         let now = self.now();
         let conn = match peer {
             Some(peer) => state.cloud.open_mqtt(now, peer),
             None => state.cloud.open(now, Endpoint::Http),
         };
-        let waker = Arc::new(Notify::new());
-        state.wakers.insert(conn, Arc::clone(&waker));
+        let signal = Arc::new(Signal::default());
+        state.signals.insert(conn, Arc::clone(&signal));
         self.settle(&mut state);
-        (conn, waker)
+        (conn, signal)
     }
 
-    /// Passes in what arrived, and takes what is to be sent.
+    /// Passes in what arrived, and takes what is to be sent. If there is more than this, the connection is signalled.
     pub fn exchange(&self, conn: ConnId, bytes: &[u8]) -> Output {
         let mut state = self.lock();
         let now = self.now();
@@ -202,7 +204,7 @@ impl Core {
         let mut state = self.lock();
         let now = self.now();
         state.cloud.closed(now, conn);
-        state.wakers.remove(&conn);
+        state.signals.remove(&conn);
         self.settle(&mut state);
     }
 

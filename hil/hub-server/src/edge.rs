@@ -5,14 +5,14 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hub::tls::AskOnly;
 use hub::{ConnId, Keys, Peer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -21,7 +21,8 @@ use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::config::Limits;
-use crate::core::Core;
+use crate::core::{Core, Output};
+use crate::signal::Signal;
 
 /// What is read at once. Of the thread, so that an idle connection keeps no buffer.
 const CHUNK: usize = 32 * 1024;
@@ -104,56 +105,86 @@ fn peer(connection: &rustls::ServerConnection) -> Peer {
     }
 }
 
-async fn run<S>(mut stream: S, core: &Core, (conn, waker): (ConnId, Arc<Notify>), patience: Duration)
+async fn run<S>(mut stream: S, core: &Core, (conn, signal): (ConnId, Arc<Signal>), patience: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // Ends well or not: the cloud is told the same.
-    let _ = pump(&mut stream, core, conn, &waker, patience).await;
+    let _ = pump(&mut stream, core, conn, &signal, patience).await;
     core.closed(conn);
 }
 
 /// Carries bytes until either side ends.
-async fn pump<S>(stream: &mut S, core: &Core, conn: ConnId, waker: &Notify, patience: Duration) -> io::Result<()>
+async fn pump<S>(stream: &mut S, core: &Core, conn: ConnId, signal: &Signal, patience: Duration) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut received = Vec::new();
+    let mut output = core.exchange(conn, &[]);
     loop {
-        let output = core.exchange(conn, &received);
-        received.clear();
         if !output.bytes.is_empty() {
-            let write = async {
-                stream.write_all(&output.bytes).await?;
-                stream.flush().await
-            };
-            tokio::time::timeout(patience, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
-            // There may be more of a long body.
-            continue;
+            let sent = poll_fn(|context| Poll::Ready(write_now(stream, context, &output.bytes))).await?;
+            if let Some(sent) = sent {
+                // In a box: few connections have a client that does not read at once.
+                let rest = Box::pin(async {
+                    stream.write_all(&output.bytes[sent..]).await?;
+                    stream.flush().await
+                });
+                tokio::time::timeout(patience, rest).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            }
         }
         if output.close {
-            let _ = tokio::time::timeout(patience, stream.shutdown()).await;
+            let _ = Box::pin(tokio::time::timeout(patience, stream.shutdown())).await;
             return Ok(());
         }
-        tokio::select! {
-            read = read(stream) => received = read?,
-            () = waker.notified() => {}
-        }
+        output = poll_fn(|context| turn(stream, context, core, conn, signal)).await?;
     }
 }
 
-/// What has arrived; an error at the end.
-async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+/// Writes without waiting; yields how much was taken if that, or the flush after it, has to be waited for.
+fn write_now<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    context: &mut Context<'_>,
+    bytes: &[u8],
+) -> io::Result<Option<usize>> {
+    let mut stream = Pin::new(stream);
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.as_mut().poll_write(context, &bytes[sent..])? {
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(len) => sent += len,
+            Poll::Pending => return Ok(Some(sent)),
+        }
+    }
+    Ok(stream.poll_flush(context)?.is_pending().then_some(sent))
+}
+
+/// Hands over what has arrived, or looks at what the cloud has; an error at the end of the stream.
+fn turn<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    context: &mut Context<'_>,
+    core: &Core,
+    conn: ConnId,
+    signal: &Signal,
+) -> Poll<io::Result<Output>> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
     }
-    poll_fn(|context| {
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
-            let filled = buffer.filled();
-            Poll::Ready(if filled.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(filled.to_vec()) })
+    if signal.take() {
+        return Poll::Ready(Ok(core.exchange(conn, &[])));
+    }
+    let read = BUFFER.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(match buffer.filled() {
+            [] => Err(io::ErrorKind::UnexpectedEof.into()),
+            received => Ok(core.exchange(conn, received)),
         })
-    })
-    .await
+    });
+    if read.is_pending() {
+        signal.wake(context.waker());
+        if signal.take() {
+            return Poll::Ready(Ok(core.exchange(conn, &[])));
+        }
+    }
+    read
 }

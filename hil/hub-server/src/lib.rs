@@ -14,6 +14,7 @@ mod error;
 pub mod keys;
 pub mod log;
 mod server;
+mod signal;
 pub mod store;
 
 pub use config::Config;

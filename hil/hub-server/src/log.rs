@@ -100,7 +100,7 @@ impl Log {
     }
 
     /// Adds events; yields the lines as text if they are wanted for the store.
-    pub fn append(&mut self, events: Vec<CloudEvent>, utc: Utc, text: bool) -> Vec<Vec<u8>> {
+    pub fn append(&mut self, events: impl Iterator<Item = CloudEvent>, utc: Utc, text: bool) -> Vec<Vec<u8>> {
         let mut texts = Vec::new();
         for event in events {
             let entry = Arc::new(Entry { number: self.next, content: Content::Event { event, utc } });

@@ -194,7 +194,10 @@ fn the_store_keeps_state_and_log() {
     {
         let hub = Hub::start(config.clone());
         hub.register("kept");
-        hub.connect("kept").publish("kept", b"21.5");
+        let mut kept = hub.connect("kept");
+        kept.publish("kept", b"21.5");
+        // What is not acknowledged may be lost.
+        assert_eq!(kept.read(4), [0x40, 2, 0, 1]);
         hub.server().core().call(|cloud, now| cloud.set_desired(now, "kept", &serde_json::json!({"a": 1}))).unwrap();
     }
     let hub = Hub::start(config.clone());

@@ -9,7 +9,7 @@ use sim_base::Instant;
 use crate::cloud::ConnId;
 use crate::dps::RegistrationStatus;
 use crate::durable;
-use crate::iot_hub::{MessageOutcome, MethodCallId, Operation, Properties};
+use crate::iot_hub::{MessageOutcome, MethodCallId, Operation, Telemetry};
 
 /// Something that happened at the services. As JSON the members of [`EventKind`] stand beside `at`, which is in
 /// nanoseconds since the cloud's epoch, and `conn`.
@@ -144,22 +144,8 @@ pub enum EventKind {
         /// The reason, for a reader.
         why: String,
     },
-    /// A telemetry message arrived.
-    Telemetry {
-        /// Device id.
-        device: String,
-        /// The whole topic, property bag included.
-        topic: String,
-        /// Payload.
-        #[serde(serialize_with = "text_or_base64")]
-        body: Vec<u8>,
-        /// Whether the broker sent it as the device's last will.
-        will: bool,
-        /// System properties, by the names of the built-in endpoint, e.g. `content-type`.
-        system: Properties,
-        /// Application properties.
-        properties: Properties,
-    },
+    /// A telemetry message arrived: `device`, `topic`, `body`, `will`, `system`, `properties`.
+    Telemetry(Telemetry),
     /// The device answered a direct method.
     MethodAnswered {
         /// Device id.
@@ -267,6 +253,15 @@ pub enum EventKind {
         /// The reason.
         why: CloseReason,
     },
+}
+
+/// A body: its text, or `base64:…`.
+pub(crate) struct TextOrBase64<'a>(pub &'a [u8]);
+
+impl Serialize for TextOrBase64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text_or_base64(self.0, serializer)
+    }
 }
 
 fn text_or_base64<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

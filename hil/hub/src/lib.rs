@@ -41,8 +41,8 @@ pub use event::{CloseReason, CloudEvent, EventKind};
 pub use files::FileFault;
 pub use iot_hub::{
     Ack, CaCertificate, Device, DeviceFault, DeviceQuery, DeviceUpdate, HubError, Message, MessageOutcome,
-    MessageSettings, MethodCallId, MethodRequest, NewDevice, Operation, Properties, QueuedMessage, Throttle, Twin,
-    TwinError, TwinUpdate,
+    MessageSettings, MethodCallId, MethodRequest, NewDevice, Operation, Properties, QueuedMessage, Telemetry, Throttle,
+    Twin, TwinError, TwinUpdate,
 };
 pub use keys::{Keys, RootKey};
 pub use tls::Peer;

@@ -6,7 +6,7 @@ use sim_base::Instant;
 use time::OffsetDateTime;
 
 /// The relation between virtual time and UTC.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc {
     epoch_seconds: u64,
 }

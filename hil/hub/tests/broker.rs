@@ -100,7 +100,7 @@ fn twin_method_telemetry_and_events_are_those_of_a_direct_connection() {
     has(&|kind| matches!(kind, EventKind::Reported { version: 2, .. }));
     has(&|kind| matches!(kind, EventKind::DesiredSent { version: 2, .. }));
     has(&|kind| matches!(kind, EventKind::MethodAnswered { call: answered, status: 200, .. } if *answered == call));
-    has(&|kind| matches!(kind, EventKind::Telemetry { will: false, .. }));
+    has(&|kind| matches!(kind, EventKind::Telemetry(told) if !told.is_will()));
     assert!(net.cloud.device(ID).expect("exists").is_connected());
 }
 

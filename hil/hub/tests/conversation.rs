@@ -156,7 +156,7 @@ fn a_device_is_provisioned_updated_and_judged() {
     assert_eq!(seen(&|kind| matches!(kind, EventKind::Connected { model_id: Some(model), .. } if model == MODEL)), 2);
     assert_eq!(seen(&|kind| matches!(kind, EventKind::TwinRead { .. })), 2);
     assert_eq!(seen(&|kind| matches!(kind, EventKind::RangeServed { status: 206, .. })), 300_000_usize.div_ceil(4096));
-    assert_eq!(seen(&|kind| matches!(kind, EventKind::Telemetry { body, .. } if body == b"{\"beat\":1}")), 1);
+    assert_eq!(seen(&|kind| matches!(kind, EventKind::Telemetry(told) if told.body() == b"{\"beat\":1}")), 1);
     assert_eq!(seen(&|kind| matches!(kind, EventKind::Disconnected { why: CloseReason::Graceful, .. })), 2);
     assert_eq!(seen(&|kind| matches!(kind, EventKind::Disconnected { why: CloseReason::Peer, .. })), 1);
 }

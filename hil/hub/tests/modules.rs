@@ -60,7 +60,7 @@ fn a_module_has_a_connection_a_twin_methods_and_keys_of_its_own() {
     let answered = EventKind::MethodAnswered { device: "e54/radio".into(), call, status: 200, body: Vec::new() };
     assert!(kinds.contains(&answered), "{kinds:?}");
     let telemetry = kinds.into_iter().find_map(|kind| match kind {
-        EventKind::Telemetry { device, system, properties, .. } => Some((device, system, properties)),
+        EventKind::Telemetry(told) => Some((told.device().to_owned(), told.system(), told.properties())),
         _ => None,
     });
     let (device, system, properties) = telemetry.expect("telemetry");
@@ -166,7 +166,7 @@ fn telemetry_has_its_properties() {
     mqtt.packet(&mut net, &Packet::Publish(publish));
     net.cloud.closed(net.now, mqtt.wire.conn);
     let telemetry = net.kinds().into_iter().filter_map(|kind| match kind {
-        EventKind::Telemetry { system, properties, will, .. } => Some((system, properties, will)),
+        EventKind::Telemetry(told) => Some((told.system(), told.properties(), told.is_will())),
         _ => None,
     });
     let telemetry: Vec<_> = telemetry.collect();

@@ -359,7 +359,8 @@ fn the_last_will_is_telemetry_unless_the_client_says_goodbye() {
             mqtt.packet(&mut net, &Packet::Disconnect);
         }
         net.cloud.closed(net.now, mqtt.wire.conn);
-        let wills = net.kinds().iter().filter(|kind| matches!(kind, EventKind::Telemetry { will: true, .. })).count();
+        let wills =
+            net.kinds().iter().filter(|kind| matches!(kind, EventKind::Telemetry(told) if told.is_will())).count();
         assert_eq!(wills, usize::from(!graceful));
     }
 }

@@ -143,7 +143,7 @@ fn cloud_entry(event: &hub::EventKind) -> Option<Row> {
         Cloud::DesiredSent { version, .. } => cloud("desired", format!("desired patch sent, version {version}")),
         Cloud::Reported { patch, version, .. } => cloud("reported", format!("reported version {version}: {patch}")),
         Cloud::TwinRefused { status, why, .. } => cloud("twin", format!("twin request refused: {status} {why}")),
-        Cloud::Telemetry { body, .. } => cloud("telemetry", String::from_utf8_lossy(body).into_owned()),
+        Cloud::Telemetry(told) => cloud("telemetry", String::from_utf8_lossy(told.body()).into_owned()),
         Cloud::RangeServed { file, offset, len, status } => {
             (Lane::Download, "range", format!("{status} {file} bytes {offset}+{len}"), Some(offset + len))
         }

@@ -109,7 +109,8 @@ fn last_will_is_known_by_having_no_line() {
     assert!(rig.driver.is_waiting());
     rig.message("devices/dev1/messages/events/", "bye");
     let events = rig.events();
-    let is_will = |kind: &EventKind| matches!(kind, EventKind::Telemetry { will: true, body, .. } if body == b"bye");
+    let is_will =
+        |kind: &EventKind| matches!(kind, EventKind::Telemetry(told) if told.is_will() && told.body() == b"bye");
     assert!(events.iter().any(is_will), "{events:?}");
     assert!(matches!(events.last(), Some(EventKind::Disconnected { why: CloseReason::Peer, .. })), "{events:?}");
 

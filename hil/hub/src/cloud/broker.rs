@@ -172,7 +172,7 @@ impl Cloud {
     }
 
     fn broker_side(&mut self, conn: ConnId) -> Option<&mut BrokerSide> {
-        self.connections.get_mut(&conn)?.broker_side()
+        self.connections.get_mut(conn)?.broker_side()
     }
 }
 

@@ -1,5 +1,8 @@
 //! One connection: an optional TLS layer, then MQTT or HTTP.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use sim_base::Instant;
 
 use super::broker::BrokerSide;
@@ -7,7 +10,7 @@ use super::{Cloud, ConnId};
 use crate::dps::{self, Context};
 use crate::event::{CloseReason, EventKind};
 use crate::files;
-use crate::iot_hub::{Accepted, DeviceFault, Effects, Outgoing};
+use crate::iot_hub::{Accepted, Answer, DeviceFault, Effects, Outgoing};
 use crate::mqtt::{self, Connect, Input, Session, Tag, Unacknowledged, Will};
 use crate::tls::{Peer, Stream};
 
@@ -17,7 +20,7 @@ pub(super) enum Client {
     /// Not accepted yet.
     Nobody,
     /// A device of the hub.
-    Device(String),
+    Device(Arc<str>),
     /// A device that wants to be provisioned.
     Registration(dps::Client),
 }
@@ -45,8 +48,10 @@ pub(super) struct Connection {
     /// TLS failed, or the peer is gone: nothing can be sent any more but what TLS still has queued.
     broken: Option<CloseReason>,
     end_noted: bool,
-    /// The deadline under which the cloud has it in its queue.
+    /// The time at which the cloud looks whether its deadline has come, not after that.
     pub(super) scheduled: Instant,
+    /// Whether the cloud has it among those that have changed.
+    pub(super) touched: bool,
 }
 
 /// The end of a connection.
@@ -116,15 +121,16 @@ impl Connection {
             broken: None,
             end_noted: false,
             scheduled: Instant::NEVER,
+            touched: false,
         }
     }
 
     /// Takes off the TLS layer, if there is one.
-    pub(super) fn decrypt(&mut self, bytes: &[u8], events: &mut Vec<EventKind>) -> Vec<u8> {
+    pub(super) fn decrypt<'b>(&mut self, bytes: &'b [u8], events: &mut Vec<EventKind>) -> Cow<'b, [u8]> {
         if self.ended().is_some() {
-            return Vec::new();
+            return Cow::Borrowed(&[]);
         }
-        let Some(stream) = &mut self.tls else { return bytes.to_vec() };
+        let Some(stream) = &mut self.tls else { return Cow::Borrowed(bytes) };
         match stream.receive(bytes) {
             Ok(received) => {
                 if let Some(established) = received.established {
@@ -139,12 +145,12 @@ impl Connection {
                 if received.end && received.plaintext.is_empty() {
                     self.end(CloseReason::Peer);
                 }
-                received.plaintext
+                Cow::Owned(received.plaintext)
             }
             Err(error) => {
                 events.push(EventKind::TlsFailed { why: error.to_string() });
                 self.broken.get_or_insert(CloseReason::Tls(error.to_string()));
-                Vec::new()
+                Cow::Borrowed(&[])
             }
         }
     }
@@ -294,7 +300,7 @@ impl Connection {
 impl Cloud {
     /// Handles decrypted bytes.
     pub(super) fn dispatch(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         match &mut connection.layer {
             Layer::Http(http) => {
                 let mut events = Vec::new();
@@ -317,14 +323,14 @@ impl Cloud {
     }
 
     fn session(&mut self, conn: ConnId) -> Option<&mut Session> {
-        match &mut self.connections.get_mut(&conn)?.layer {
+        match &mut self.connections.get_mut(conn)?.layer {
             Layer::Mqtt { session, .. } => Some(session),
             Layer::Http(_) | Layer::Broker(_) => None,
         }
     }
 
     fn client(&self, conn: ConnId) -> Client {
-        match self.connections.get(&conn).map(|connection| &connection.layer) {
+        match self.connections.get(conn).map(|connection| &connection.layer) {
             Some(Layer::Mqtt { client, .. }) => client.clone(),
             Some(Layer::Broker(side)) => side.client.clone(),
             _ => Client::Nobody,
@@ -332,7 +338,7 @@ impl Cloud {
     }
 
     fn set_client(&mut self, conn: ConnId, new: Client) {
-        match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+        match self.connections.get_mut(conn).map(|connection| &mut connection.layer) {
             Some(Layer::Mqtt { client, .. }) => *client = new,
             Some(Layer::Broker(side)) => side.client = new,
             Some(Layer::Http(_)) | None => {}
@@ -340,7 +346,7 @@ impl Cloud {
     }
 
     pub(super) fn input(&mut self, now: Instant, conn: ConnId, input: Input) {
-        let mut effects = Effects::default();
+        let mut effects = core::mem::take(&mut self.spare);
         let client = self.client(conn);
         let outcome = match (input, client) {
             (Input::Connect(connect), _) => {
@@ -350,10 +356,10 @@ impl Cloud {
             (Input::Publish(publish), Client::Device(id)) => {
                 let packet = publish.id;
                 let outcome = self.hub.publish(now, &id, publish, &mut effects);
-                if packet.is_none() || outcome.is_err() || !self.hub.drops_puback(&id, &mut effects) {
+                if outcome != Ok(Answer::LeftOut) {
                     self.acknowledge(conn, packet, &outcome);
                 }
-                outcome
+                outcome.map(|_| ())
             }
             (Input::Publish(publish), Client::Registration(client)) => {
                 let mut context = Context { now, utc: &self.utc, hub: &mut self.hub, effects: &mut effects };
@@ -390,7 +396,7 @@ impl Cloud {
             }
             (Input::Acknowledged { topic, tag }, Client::Device(device)) => {
                 self.hub.acknowledged(now, &device, tag, &mut effects);
-                effects.events.push(EventKind::Acknowledged { device, topic });
+                effects.events.push(EventKind::Acknowledged { device: String::from(&*device), topic });
                 Ok(())
             }
             (Input::Acknowledged { topic, .. }, Client::Registration(client)) => {
@@ -401,7 +407,7 @@ impl Cloud {
             (_, Client::Nobody) => Ok(()),
         };
         if let Err(why) = outcome
-            && let Some(connection) = self.connections.get_mut(&conn)
+            && let Some(connection) = self.connections.get_mut(conn)
         {
             connection.end(why);
         }
@@ -448,7 +454,7 @@ impl Cloud {
         let refused = match outcome {
             Ok((client, accepted)) => {
                 self.set_client(conn, client);
-                match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+                match self.connections.get_mut(conn).map(|connection| &mut connection.layer) {
                     Some(Layer::Mqtt { session, .. }) => {
                         session.accept(accepted.session_present, connect.keep_alive, connect.will);
                         session.resend(accepted.resend);
@@ -461,7 +467,7 @@ impl Cloud {
             Err(refused) => refused,
         };
         effects.events.push(EventKind::ConnectRefused { code: refused.0, why: refused.1 });
-        match self.connections.get_mut(&conn).map(|connection| &mut connection.layer) {
+        match self.connections.get_mut(conn).map(|connection| &mut connection.layer) {
             Some(Layer::Mqtt { session, .. }) => session.refuse(refused.0),
             Some(Layer::Broker(side)) => side.end(CloseReason::Refused(refused.0)),
             Some(Layer::Http(_)) | None => {}
@@ -475,7 +481,7 @@ impl Cloud {
         connect: &Connect,
         effects: &mut Effects,
     ) -> Result<(Client, Accepted), (u8, String)> {
-        let Some(connection) = self.connections.get(&conn) else {
+        let Some(connection) = self.connections.get(conn) else {
             return Err((mqtt::REFUSED_UNAVAILABLE, "the connection is gone".into()));
         };
         if connect.level != 4 {
@@ -496,10 +502,10 @@ impl Cloud {
         if !dps {
             let login = self.hub.authorise(now, connect, &peer.certificates, vouched, effects);
             let login = login.map_err(|refused| (refused.code, refused.why))?;
-            let id = login.id().to_owned();
+            let id: Arc<str> = login.id().into();
             // The older connection ends first, so that what it has not acknowledged is known.
             if let Some(old) = self.hub.link(&id) {
-                if let Some(connection) = self.connections.get_mut(&old) {
+                if let Some(connection) = self.connections.get_mut(old) {
                     connection.end(CloseReason::Evicted);
                 }
                 self.settle(now, old);

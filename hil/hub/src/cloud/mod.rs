@@ -3,6 +3,7 @@
 mod admin;
 mod broker;
 mod connection;
+mod connections;
 mod deployments;
 mod fleet;
 mod follow;
@@ -11,7 +12,7 @@ mod root_keys;
 mod updates;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use sim_base::{Instant, Rng};
@@ -27,6 +28,7 @@ use crate::update;
 use crate::utc::Utc;
 pub use broker::{BrokerConnect, BrokerMessage};
 use connection::{Client, Connection};
+use connections::Connections;
 
 /// What a [`Cloud`] is made from.
 #[derive(Clone)]
@@ -83,7 +85,7 @@ pub enum CloudError {
 }
 
 /// Number of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ConnId(u64);
 
@@ -109,17 +111,20 @@ pub struct Cloud {
     config: CloudConfig,
     utc: Utc,
     acceptor: Acceptor,
-    connections: BTreeMap<ConnId, Connection>,
+    connections: Connections,
     next_conn: u64,
     hub: Hub,
     dps: dps::Service,
     files: files::Service,
     adu: update::Service,
     events: Vec<CloudEvent>,
-    /// Connections whose output or end was not looked at since it changed.
-    touched: BTreeSet<ConnId>,
-    /// When each connection next has something to do by itself, nearest first; each has one entry at most.
+    /// Connections whose output or end was not looked at since it changed; each once, they are marked. Some may be gone.
+    touched: Vec<ConnId>,
+    /// When to look whether a connection has something to do by itself, nearest first; each has one entry at most. A
+    /// deadline that moves away, as with each packet, is looked up when the time has come, and not moved each time.
     deadlines: BTreeSet<(Instant, ConnId)>,
+    /// Empty, with the room of those before.
+    spare: Effects,
 }
 
 impl core::fmt::Debug for Cloud {
@@ -140,15 +145,16 @@ impl Cloud {
         dps.assign_after = config.dps_assign_after;
         Ok(Self {
             acceptor: Acceptor::new(&config.keys, rng.fork("tls"))?,
-            connections: BTreeMap::new(),
+            connections: Connections::default(),
             next_conn: 1,
             hub: Hub::new(config.hub_host.clone(), utc, rng.fork("hub")),
             dps,
             files: files::Service::new(config.file_host.clone(), &config.keys.adu_signing_key_pem),
             adu: update::Service::new(&config.keys, config.epoch_utc_seconds)?,
             events: Vec::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             deadlines: BTreeSet::new(),
+            spare: Effects::default(),
             config,
             utc,
         })
@@ -194,27 +200,33 @@ impl Cloud {
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         self.connections.insert(id, connection);
-        self.touched.insert(id);
-        self.schedule(id);
+        self.touch(id);
         id
     }
 
-    /// Keeps the queue of deadlines true for one connection.
+    /// Notes that a connection has changed.
+    fn touch(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !core::mem::replace(&mut connection.touched, true) {
+            self.touched.push(id);
+        }
+        self.schedule(id);
+    }
+
+    /// Sees to it that a connection is looked at when its deadline has come.
     fn schedule(&mut self, id: ConnId) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let at = connection.poll_at();
-        let before = core::mem::replace(&mut connection.scheduled, at);
-        if at != before {
+        if at < connection.scheduled {
+            let before = core::mem::replace(&mut connection.scheduled, at);
             self.deadlines.remove(&(before, id));
-            if at != Instant::NEVER {
-                self.deadlines.insert((at, id));
-            }
+            self.deadlines.insert((at, id));
         }
     }
 
     /// Bytes arrived on a connection; ignored on one that has ended.
     pub fn receive(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut events = Vec::new();
         let bytes = connection.admit(bytes);
         let plaintext = connection.decrypt(bytes, &mut events);
@@ -222,7 +234,7 @@ impl Cloud {
         if !plaintext.is_empty() {
             self.dispatch(now, conn, &plaintext);
         }
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(conn) {
             connection.cut_if_due();
         }
         self.settle(now, conn);
@@ -230,7 +242,7 @@ impl Cloud {
 
     /// What is to be sent on a connection now; for long bodies a part of it.
     pub fn transmit(&mut self, now: Instant, conn: ConnId) -> Vec<u8> {
-        let Some(connection) = self.connections.get_mut(&conn) else { return Vec::new() };
+        let Some(connection) = self.connections.get_mut(conn) else { return Vec::new() };
         let out = connection.transmit();
         // A request that was waiting for the previous answer to leave is answered now.
         let mut events = Vec::new();
@@ -243,26 +255,24 @@ impl Cloud {
 
     /// Whether the connection is to be closed: everything has been transmitted and the server has ended it.
     pub fn wants_close(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_none_or(|connection| connection.ended().is_some() && !connection.has_output())
+        self.connections.get(conn).is_none_or(|connection| connection.ended().is_some() && !connection.has_output())
     }
 
     /// The connection is closed; its number means nothing from now on.
     pub fn closed(&mut self, now: Instant, conn: ConnId) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.connections.get_mut(conn) {
             connection.end(CloseReason::Peer);
             self.settle(now, conn);
-            if let Some(connection) = self.connections.remove(&conn) {
+            if let Some(connection) = self.connections.remove(conn) {
                 self.deadlines.remove(&(connection.scheduled, conn));
             }
-            self.touched.remove(&conn);
         }
     }
 
     /// Ends every connection; what is queued is still sent.
     pub fn close_all(&mut self, now: Instant) {
-        let ids: Vec<ConnId> = self.connections.keys().copied().collect();
-        for conn in ids {
-            if let Some(connection) = self.connections.get_mut(&conn) {
+        for conn in self.connections.ids() {
+            if let Some(connection) = self.connections.get_mut(conn) {
                 connection.end(CloseReason::Administrative);
                 self.settle(now, conn);
             }
@@ -278,11 +288,14 @@ impl Cloud {
     pub fn poll(&mut self, now: Instant) {
         let due: Vec<ConnId> = self.deadlines.range(..=(now, ConnId(u64::MAX))).map(|(_, conn)| *conn).collect();
         for conn in due {
-            if let Some(connection) = self.connections.get_mut(&conn)
-                && connection.poll(now)
-            {
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            let changed = connection.poll(now);
+            let before = core::mem::replace(&mut connection.scheduled, Instant::NEVER);
+            self.deadlines.remove(&(before, conn));
+            if changed {
                 self.settle(now, conn);
             }
+            self.schedule(conn);
         }
         let mut effects = Effects::default();
         self.hub.poll(now, &mut effects);
@@ -293,29 +306,47 @@ impl Cloud {
     /// When the cloud next has something to do; `Instant::ZERO`, so at once, while a connection is
     /// [`ready`](Self::ready).
     pub fn poll_at(&self) -> Instant {
-        let ready = |conn: &ConnId| self.connections.get(conn).is_some_and(Connection::is_ready);
+        let ready = |conn: &ConnId| self.connections.get(*conn).is_some_and(Connection::is_ready);
         if self.touched.iter().any(ready) {
             return Instant::ZERO;
         }
-        self.deadline()
+        let mut next = self.hub.poll_at().min(self.updates_poll_at());
+        for (at, conn) in &self.deadlines {
+            if *at >= next {
+                break;
+            }
+            next = self.connections.get(*conn).map_or(next, |connection| next.min(connection.poll_at()));
+        }
+        next
     }
 
     /// Connections that have something to transmit or want to be closed.
     pub fn ready(&mut self) -> Vec<ConnId> {
-        let connections = &self.connections;
-        self.touched.retain(|conn| connections.get(conn).is_some_and(Connection::is_ready));
-        self.touched.iter().copied().collect()
+        let ready = self.take_ready();
+        for conn in &ready {
+            self.touch(*conn);
+        }
+        ready
     }
 
     /// The connections of [`ready`](Self::ready), each told once until something changes for it again: for an owner that
     /// remembers which it was told, and has thousands.
     pub fn take_ready(&mut self) -> Vec<ConnId> {
-        let touched = core::mem::take(&mut self.touched);
-        touched.into_iter().filter(|conn| self.connections.get(conn).is_some_and(Connection::is_ready)).collect()
+        let mut ready = Vec::new();
+        for conn in self.touched.drain(..) {
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            connection.touched = false;
+            if connection.is_ready() {
+                ready.push(conn);
+            }
+        }
+        ready.sort_unstable();
+        ready
     }
 
-    /// When the cloud next has something to do by itself: [`poll_at`](Self::poll_at) for an owner who uses
-    /// [`take_ready`](Self::take_ready).
+    /// When to call [`poll`](Self::poll): [`poll_at`](Self::poll_at) for an owner who uses
+    /// [`take_ready`](Self::take_ready) and has thousands of connections. There may turn out to be nothing to do then,
+    /// because a silent connection was not silent after all.
     pub fn deadline(&self) -> Instant {
         let connections = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
         connections.min(self.hub.poll_at()).min(self.updates_poll_at())
@@ -324,6 +355,18 @@ impl Cloud {
     /// What happened since the last call.
     pub fn take_events(&mut self) -> Vec<CloudEvent> {
         core::mem::take(&mut self.events)
+    }
+
+    /// The same, one after the other.
+    pub fn drain_events(&mut self) -> impl Iterator<Item = CloudEvent> {
+        self.events.drain(..)
+    }
+
+    /// Forgets which durable entries have changed: for an owner who keeps none.
+    pub fn forget_changes(&mut self) {
+        self.hub.forget_changes();
+        self.dps.forget_changes();
+        self.adu.forget_changes();
     }
 
     /// Durable entries that have changed since the last call, each once.
@@ -356,45 +399,42 @@ impl Cloud {
         Ok(())
     }
 
-    fn record(&mut self, now: Instant, conn: Option<ConnId>, kinds: Vec<EventKind>) {
+    fn record(&mut self, now: Instant, conn: Option<ConnId>, kinds: impl IntoIterator<Item = EventKind>) {
         self.events.extend(kinds.into_iter().map(|kind| CloudEvent { at: now, conn, kind }));
     }
 
     /// Carries out what the hub wants.
-    fn apply(&mut self, now: Instant, conn: Option<ConnId>, effects: Effects) {
-        self.record(now, conn, effects.events);
-        for (conn, message) in effects.sends {
-            if let Some(connection) = self.connections.get_mut(&conn) {
+    fn apply(&mut self, now: Instant, conn: Option<ConnId>, mut effects: Effects) {
+        self.record(now, conn, effects.events.drain(..));
+        for (conn, message) in effects.sends.drain(..) {
+            if let Some(connection) = self.connections.get_mut(conn) {
                 connection.publish(message);
                 self.settle(now, conn);
             }
         }
-        for (conn, fault) in effects.cuts {
-            if let Some(connection) = self.connections.get_mut(&conn) {
+        for (conn, fault) in effects.cuts.drain(..) {
+            if let Some(connection) = self.connections.get_mut(conn) {
                 connection.cut_after(fault);
             }
         }
-        for (conn, why) in effects.closes {
-            if let Some(connection) = self.connections.get_mut(&conn) {
+        for (conn, why) in effects.closes.drain(..) {
+            if let Some(connection) = self.connections.get_mut(conn) {
                 connection.end(why);
                 self.settle(now, conn);
             }
         }
+        self.spare = effects;
         self.sync_updates(now);
     }
 
     /// After every change of a connection: notes output, and tells the services of an end, once.
     fn settle(&mut self, now: Instant, conn: ConnId) {
-        if !self.connections.contains_key(&conn) {
-            return;
-        }
-        self.touched.insert(conn);
-        self.schedule(conn);
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        self.touch(conn);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some(end) = connection.take_end() else { return };
         let device = match &end.client {
             Client::Nobody => None,
-            Client::Device(id) => Some(id.clone()),
+            Client::Device(id) => Some(String::from(&**id)),
             Client::Registration(client) => Some(client.registration.clone()),
         };
         let mut effects = Effects::default();
@@ -402,7 +442,7 @@ impl Cloud {
             self.hub.disconnected(now, conn, id, end.will, end.unacknowledged, &mut effects);
             if end.why == CloseReason::Cut {
                 let what = "connection cut".to_owned();
-                effects.events.push(EventKind::FaultActed { device: id.clone(), what });
+                effects.events.push(EventKind::FaultActed { device: String::from(&**id), what });
             }
         }
         effects.events.push(EventKind::Disconnected { device, why: end.why });

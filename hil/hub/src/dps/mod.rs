@@ -133,6 +133,11 @@ impl Service {
         self.refuse = Some((code, count));
     }
 
+    /// Forgets which durable entries have changed.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
     /// Durable entries that have changed since the last call, each once: `enrolment/REGISTRATION`, `group/NAME`,
     /// `registration/REGISTRATION`, and `dps/restarts`.
     pub fn take_changes(&mut self) -> Vec<Change> {

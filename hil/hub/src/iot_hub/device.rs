@@ -1,6 +1,7 @@
 //! What the hub keeps about a device or a module.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -10,6 +11,7 @@ use super::Twin;
 use super::faults::Faults;
 use super::messages::CloudToDevice;
 use super::methods::PendingCall;
+use super::telemetry::Sender;
 use crate::cloud::ConnId;
 use crate::credentials::Attestation;
 use crate::durable;
@@ -33,6 +35,8 @@ pub struct Device {
     pub(super) faults: Faults,
     /// When the hub has something to do for it; it stands in the hub's timers under this time.
     pub(super) due: Instant,
+    /// What its latest messages have in common.
+    pub(super) sender: Option<Arc<Sender>>,
 }
 
 /// What outlives a restart, beside the twin and the queue.
@@ -94,6 +98,7 @@ impl Device {
             unacknowledged: Vec::new(),
             faults: Faults::default(),
             due: Instant::NEVER,
+            sender: None,
         }
     }
 

@@ -145,7 +145,7 @@ impl Hub {
     }
 
     /// Whether the acknowledgement that is due to a device is to be left out.
-    pub(crate) fn drops_puback(&mut self, id: &str, effects: &mut Effects) -> bool {
+    pub(super) fn drops_puback(&mut self, id: &str, effects: &mut Effects) -> bool {
         let Some(device) = self.devices.get_mut(id) else { return false };
         let drop = take_one(&mut device.faults.drop_pubacks);
         if drop {
@@ -209,6 +209,11 @@ impl Hub {
 }
 
 impl Device {
+    /// Whether the next acknowledgement that is due to it is to be left out.
+    pub(super) fn drops_pubacks(&self) -> bool {
+        self.faults.drop_pubacks > 0
+    }
+
     /// The status with which this twin request is to be refused, if any.
     pub(super) fn refusal(&mut self) -> Option<u16> {
         let (status, count) = self.faults.refuse_twin.as_mut()?;

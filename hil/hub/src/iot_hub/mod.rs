@@ -33,7 +33,7 @@ pub use messages::{Ack, Message, MessageOutcome, MessageSettings, QueuedMessage}
 pub use methods::{MethodCallId, MethodRequest};
 pub use registry::{DeviceQuery, DeviceUpdate, NewDevice};
 use store::Entry;
-pub use telemetry::Properties;
+pub use telemetry::{Answer, Properties, Telemetry};
 use throttle::Buckets;
 pub use throttle::{Operation, Throttle};
 pub(crate) use topics::query;

@@ -75,6 +75,11 @@ impl Hub {
         self.changed.insert(COUNTERS.to_owned());
     }
 
+    /// Forgets which durable entries have changed.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
     /// Durable entries that have changed since the last call, each once.
     pub fn take_changes(&mut self) -> Vec<Change> {
         core::mem::take(&mut self.changed).into_iter().map(|key| self.entry(key)).collect()

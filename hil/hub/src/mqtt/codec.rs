@@ -296,7 +296,8 @@ impl<'a> Fields<'a> {
 
     fn topic(&mut self) -> Result<String, DecodeError> {
         let topic = self.text()?;
-        if topic.is_empty() || topic.contains(['+', '#']) { Err(DecodeError::TopicName) } else { Ok(topic) }
+        let wildcard = topic.bytes().any(|byte| byte == b'+' || byte == b'#');
+        if topic.is_empty() || wildcard { Err(DecodeError::TopicName) } else { Ok(topic) }
     }
 
     fn filter(&mut self) -> Result<String, DecodeError> {

@@ -221,6 +221,10 @@ impl KeyRing {
         self.state.offered = offered;
     }
 
+    pub(crate) fn forget_change(&mut self) {
+        self.changed = false;
+    }
+
     /// The durable entry, if it has changed.
     pub(crate) fn take_change(&mut self) -> Option<Change> {
         let changed = core::mem::take(&mut self.changed);

@@ -149,6 +149,13 @@ impl Service {
         self.scheduled.first().map_or(Instant::NEVER, |(at, _)| *at)
     }
 
+    pub(crate) fn forget_changes(&mut self) {
+        self.store.forget_changes();
+        self.keys.forget_change();
+        self.fleet.changed.clear();
+        self.changed.clear();
+    }
+
     pub(crate) fn take_changes(&mut self, files: &files::Service) -> Vec<Change> {
         let mut changes = self.store.take_changes(files);
         changes.extend(self.keys.take_change());

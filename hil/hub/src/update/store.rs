@@ -236,6 +236,10 @@ impl Store {
         Ok(())
     }
 
+    pub(crate) fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
     pub(crate) fn take_changes(&mut self, files: &files::Service) -> Vec<Change> {
         let changed = core::mem::take(&mut self.changed);
         let updates: BTreeMap<String, &Update> = match changed.iter().any(|key| key.starts_with("update/")) {

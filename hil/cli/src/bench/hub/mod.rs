@@ -63,13 +63,15 @@ async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) ->
     let peer = if mosquitto { Peer::mosquitto(tls).await? } else { Peer::hub(tls).await? };
     let before = peer.resident()?;
     peer.register(devices).await?;
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), peer.cpu()?);
     let mut fleet = Fleet::connect(&peer, devices, AT_ONCE).await?;
     let connects = devices as f64 / begin.elapsed().as_secs_f64();
+    let connect_cpu = cpu.each(&peer.cpu()?, devices);
     let after = peer.resident()?;
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), peer.cpu()?);
     let sent = fleet.work(Work::Publish, messages, AT_ONCE).await?;
     let publishes = sent as f64 / begin.elapsed().as_secs_f64();
+    let message_cpu = cpu.each(&peer.cpu()?, sent);
     let twins = if mosquitto {
         None
     } else {
@@ -84,6 +86,10 @@ async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) ->
         connects_per_second: connects,
         messages_per_second: publishes,
         twin_reads_per_second: twins,
+        connect_cpu_micros: connect_cpu.0,
+        message_cpu_micros: message_cpu.0,
+        client_connect_cpu_micros: connect_cpu.1,
+        client_message_cpu_micros: message_cpu.1,
         bytes_per_device: after.saturating_sub(before) / devices as u64,
     })
 }

@@ -1,5 +1,6 @@
 //! What the devices connect to: a hub or a Mosquitto, as a process of its own.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -102,9 +103,13 @@ impl Peer {
         text += "user root\n";
         let config = folder.join("mosquitto.conf");
         std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        // It complains about each client that ends without DISCONNECT.
+        let log = folder.join("mosquitto.log");
         let program = ["mosquitto", "/usr/sbin/mosquitto"];
         let child = program.iter().find_map(|program| {
-            Command::new(program).arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()
+            let log = File::create(&log).map_or_else(|_| Stdio::null(), Stdio::from);
+            let mut command = Command::new(program);
+            command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().ok()
         });
         let process = Process(child.ok_or("it is not installed (apt-get install mosquitto)")?, folder.clone());
         let config = tls.then(|| client(&folder)).transpose()?;
@@ -115,7 +120,8 @@ impl Peer {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Err("it does not listen".into())
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        Err(format!("it does not listen: {}", said.lines().last().unwrap_or("it does not say why")))
     }
 
     /// The same without the process.
@@ -161,14 +167,51 @@ impl Peer {
         tokio::task::spawn_blocking(register).await.map_err(|error| error.to_string())?
     }
 
+    fn id(&self) -> u32 {
+        self.process.as_ref().map_or(0, |process| process.0.id())
+    }
+
+    /// Processor time that the process and the clients, which are this one, have taken so far.
+    pub(super) fn cpu(&self) -> Result<Cpu, String> {
+        Ok(Cpu { server: cpu_of(self.id())?, clients: cpu_of(std::process::id())? })
+    }
+
     /// Memory of the process, bytes (`VmRSS`).
     pub(super) fn resident(&self) -> Result<u64, String> {
-        let id = self.process.as_ref().map_or(0, |process| process.0.id());
+        let id = self.id();
         let text = std::fs::read_to_string(format!("/proc/{id}/status")).map_err(|error| error.to_string())?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         kib.map(|kib| kib * 1024).ok_or_else(|| "the process does not say how much memory it has".into())
     }
+}
+
+/// Processor time, user and system.
+#[derive(Clone, Copy)]
+pub(super) struct Cpu {
+    pub(super) server: Duration,
+    pub(super) clients: Duration,
+}
+
+impl Cpu {
+    /// What each of `count` things has cost, from `self` to `later`: microseconds of the server, and of the clients.
+    pub(super) fn each(&self, later: &Self, count: usize) -> (f64, f64) {
+        let each = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e6 / count as f64;
+        (each(self.server, later.server), each(self.clients, later.clients))
+    }
+}
+
+/// Time on a processor of all threads of a process (`schedstat`: the first number, in nanoseconds).
+fn cpu_of(process: u32) -> Result<Duration, String> {
+    let unknown = |error: std::io::Error| format!("the processor time of process {process}: {error}");
+    let mut nanos = 0;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task")).map_err(unknown)? {
+        // A thread that has ended in between is not counted.
+        let text = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("schedstat")));
+        let text = text.unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// TLS 1.2 or 1.3, trusting the CA of the directory.

@@ -18,6 +18,14 @@ pub(super) struct Row {
     pub messages_per_second: f64,
     /// Requests for the twin, to its arrival; Mosquitto has none.
     pub twin_reads_per_second: Option<f64>,
+    /// Processor time of the server for each connect, microseconds.
+    pub connect_cpu_micros: f64,
+    /// The same for each message.
+    pub message_cpu_micros: f64,
+    /// Processor time of the client for each connect, microseconds.
+    pub client_connect_cpu_micros: f64,
+    /// The same for each message.
+    pub client_message_cpu_micros: f64,
     /// Growth of resident memory, from the start to all devices connected and idle; at the hub with their registration.
     pub bytes_per_device: u64,
 }
@@ -42,21 +50,31 @@ impl HubReport {
     /// A table for people, with ratios where both systems were measured.
     pub fn to_table(&self) -> String {
         let mut text = format!(
-            "{:<9} {:>7} {:>4} {:>11} {:>11} {:>11} {:>10}\n",
-            "", "devices", "TLS", "connects/s", "messages/s", "twins/s", "KiB/device"
+            "{:<9} {:>7} {:>4} {:>11} {:>11} {:>11} {:>10}  CPU us: {:>15} {:>15}\n",
+            "",
+            "devices",
+            "TLS",
+            "connects/s",
+            "messages/s",
+            "twins/s",
+            "KiB/device",
+            "connect+client",
+            "message+client"
         );
         for row in &self.rows {
             let twins = row.twin_reads_per_second.map_or("-".into(), |rate| format!("{rate:.0}"));
             let _ = writeln!(
                 text,
-                "{:<9} {:>7} {:>4} {:>11.0} {:>11.0} {:>11} {:>10.1}",
+                "{:<9} {:>7} {:>4} {:>11.0} {:>11.0} {:>11} {:>10.1} {:>24} {:>15}",
                 row.system,
                 row.devices,
                 if row.tls { "yes" } else { "no" },
                 row.connects_per_second,
                 row.messages_per_second,
                 twins,
-                row.bytes_per_device as f64 / 1024.0
+                row.bytes_per_device as f64 / 1024.0,
+                format!("{:.1}+{:.1}", row.connect_cpu_micros, row.client_connect_cpu_micros),
+                format!("{:.1}+{:.1}", row.message_cpu_micros, row.client_message_cpu_micros)
             );
             let same = |other: &&Row| other.system == "hub" && other.devices == row.devices && other.tls == row.tls;
             if row.system == "mosquitto"

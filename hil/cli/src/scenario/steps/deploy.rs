@@ -99,7 +99,7 @@ pub fn refusal(context: &mut Context<'_>, what: &str, limit: Duration) -> Result
 pub fn still_alive(context: &mut Context<'_>) -> Result<(), Abort> {
     context.consume();
     let body = context.expect("telemetry afterwards", Duration::from_secs(120), |seen| match &seen.what {
-        What::Cloud(Cloud::Telemetry { body, .. }) => Some(String::from_utf8_lossy(body).into_owned()),
+        What::Cloud(Cloud::Telemetry(told)) => Some(String::from_utf8_lossy(told.body()).into_owned()),
         _ => None,
     })?;
     context.check("telemetry afterwards", "arrives", body, true)?;

@@ -98,7 +98,7 @@ fn heartbeat(context: &mut Context<'_>) -> Result<(), Abort> {
         .rig
         .observations()
         .iter()
-        .filter(|seen| matches!(seen.what, What::Cloud(Cloud::Telemetry { .. })) && (first..=last).contains(&seen.at))
+        .filter(|seen| matches!(seen.what, What::Cloud(Cloud::Telemetry(_))) && (first..=last).contains(&seen.at))
         .map(|seen| seen.at)
         .collect();
     let seconds = last.since(first).as_secs();
