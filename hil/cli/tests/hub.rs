@@ -113,6 +113,51 @@ fn what_was_acknowledged_outlives_kill_9() {
 }
 
 #[test]
+fn devices_and_groups_are_enrolled_and_faults_are_set() {
+    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("devices_and_groups_are_enrolled");
+    let _ = std::fs::remove_dir_all(&data);
+    let hub = Hub::start(&data);
+    let key = hub.ok(&["enrolment", "create", "box-1", "--device", "sensor", "--tag", "ADUGroup=test"]);
+    let shown: Value = serde_json::from_str(&hub.ok(&["enrolment", "show", "box-1", "--json"])).unwrap();
+    assert_eq!(shown["attestation"]["symmetricKey"]["primaryKey"], key.trim());
+    assert_eq!((&shown["deviceId"], &shown["tags"]["ADUGroup"]), (&"sensor".into(), &"test".into()));
+
+    hub.ok(&["enrolment", "create", "fleet", "--group", "--key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]);
+    // HMAC-SHA256 of "box-7" under the bytes 0 to 31.
+    assert_eq!(
+        hub.ok(&["enrolment", "device-key", "fleet", "box-7"]).trim(),
+        "nFdqMW179b4nHDXOZunRRYdGT6C2N3gN+u04FmQRXGQ="
+    );
+    // The hub's own CA, as a CA of devices and as a device's certificate.
+    let ca = data.join("keys/ca.pem");
+    let ca = ca.to_str().unwrap();
+    assert_eq!(hub.ok(&["enrolment", "create", "works", "--group", "--certificate", ca]).trim(), "");
+    assert_eq!(hub.ok(&["enrolment", "create", "box-2", "--certificate", ca]).trim(), "");
+    let list = hub.ok(&["enrolment", "list"]);
+    for (name, of, attestation) in [
+        ("box-1", "device", "sas"),
+        ("box-2", "device", "selfSigned"),
+        ("fleet", "group", "symmetricKey"),
+        ("works", "group", "x509"),
+    ] {
+        let line = list.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {list}"));
+        assert!(line.contains(of) && line.contains(attestation), "{line}");
+    }
+    assert!(hub.refused(&["enrolment", "device-key", "works", "box-7"]).contains("certificates of their own"));
+    assert!(
+        hub.refused(&["enrolment", "create", "box-3", "--certificate", "Cargo.toml"]).contains("no certificate in PEM")
+    );
+    assert!(hub.refused(&["enrolment", "create", "box-3", "--key", "?"]).contains("not base64"));
+    hub.ok(&["enrolment", "delete", "works", "--group"]);
+    assert!(hub.refused(&["enrolment", "show", "works", "--group"]).contains("works"));
+    assert!(hub.ok(&["enrolment", "registrations"]).starts_with("registration"));
+
+    hub.ok(&["fault", "throttle", "--twin-reads", "2"]);
+    hub.ok(&["fault", "throttle"]);
+    hub.ok(&["fault", "refuse-dps", "429001", "1"]);
+}
+
+#[test]
 fn a_hub_that_is_not_there_is_one_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_hil"))
         .args(["hub", "show", "--hub", "http://127.0.0.1:1"])

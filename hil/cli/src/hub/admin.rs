@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::HubError;
 use super::client::{Client, escape};
+use super::enrolments::{self, EnrolmentCommand};
 use super::table::{self, Column};
 use super::updates::{self, DeploymentCommand, GroupCommand, UpdateCommand};
 
@@ -30,6 +31,9 @@ pub enum AdminCommand {
     /// Devices of the registry
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Enrolments of the provisioning service
+    #[command(subcommand)]
+    Enrolment(EnrolmentCommand),
     /// Twins: tags, desired and reported properties
     #[command(subcommand)]
     Twin(TwinCommand),
@@ -48,7 +52,7 @@ pub enum AdminCommand {
     /// Groups of devices
     #[command(subcommand)]
     Group(GroupCommand),
-    /// Faults of the service towards a device
+    /// Faults of the service
     #[command(subcommand)]
     Fault(FaultCommand),
     /// The message log
@@ -59,6 +63,7 @@ pub enum AdminCommand {
 pub enum DeviceCommand {
     /// Register a device and print its connection string
     Create {
+        /// Its id
         device: String,
         /// Key, base64; a random one without it
         #[arg(long, value_name = "BASE64", conflicts_with = "thumbprint")]
@@ -99,6 +104,7 @@ pub enum TwinCommand {
     Get { device: String },
     /// Merge a patch into desired properties
     Set {
+        /// Id of the device
         device: String,
         /// JSON object; null deletes
         patch: String,
@@ -112,7 +118,9 @@ pub enum TwinCommand {
 pub enum MethodCommand {
     /// Call a method and print its answer
     Call {
+        /// Id of the device
         device: String,
+        /// Name of the method
         method: String,
         /// JSON
         payload: Option<String>,
@@ -129,7 +137,9 @@ pub enum MethodCommand {
 pub enum MessageCommand {
     /// Queue a message
     Send {
+        /// Id of the device
         device: String,
+        /// What it says
         body: String,
         /// Application property
         #[arg(long = "property", value_name = "NAME=VALUE")]
@@ -160,6 +170,32 @@ pub enum FaultCommand {
     RefuseTwin { device: String, status: u16, count: u32 },
     /// Heal every fault of a device
     Clear { device: String },
+    /// Refuse the next requests of registering devices
+    RefuseDps {
+        /// Error code, e.g. 429001: its first three digits are the status
+        code: u32,
+        /// Number of requests
+        count: u32,
+    },
+    /// Limit what all devices together may do in a second; without limit what is left out
+    Throttle(ThrottleArgs),
+}
+
+/// Operations a second.
+#[derive(Debug, Args)]
+pub struct ThrottleArgs {
+    /// New connections; more are refused
+    #[arg(long, value_name = "NUMBER")]
+    connects: Option<u32>,
+    /// Twins read by devices; more are answered with 429
+    #[arg(long, value_name = "NUMBER")]
+    twin_reads: Option<u32>,
+    /// Changes of reported properties; more are answered with 429
+    #[arg(long, value_name = "NUMBER")]
+    twin_updates: Option<u32>,
+    /// Messages from devices; one more costs its connection
+    #[arg(long, value_name = "NUMBER")]
+    telemetry: Option<u32>,
 }
 
 /// Which lines of the log.
@@ -199,6 +235,7 @@ pub(super) fn admin(command: AdminCommand, target: &Target) -> Result<(), HubErr
     match command {
         AdminCommand::Show => print.members(&client.call("GET", "/hub", None)?),
         AdminCommand::Device(command) => device(command, &client, &print)?,
+        AdminCommand::Enrolment(command) => enrolments::enrolment(command, &client, &print)?,
         AdminCommand::Twin(command) => twin(command, &client, &print)?,
         AdminCommand::Method(command) => method(command, &client, &print)?,
         AdminCommand::Message(command) => message(command, &client, &print)?,
@@ -236,11 +273,14 @@ impl Printer {
     }
 }
 
-/// `NAME=VALUE` as a pair.
-fn pair(text: &str) -> Result<(String, String), HubError> {
-    let (name, value) =
-        text.split_once('=').ok_or_else(|| HubError::Argument(format!("`{text}` is not NAME=VALUE")))?;
-    Ok((name.to_owned(), value.to_owned()))
+/// Each `NAME=VALUE` as a member.
+pub(super) fn pairs(texts: &[String]) -> Result<Map<String, Value>, HubError> {
+    let pair = |text: &String| {
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| HubError::Argument(format!("`{text}` is not NAME=VALUE")))?;
+        Ok((name.to_owned(), value.into()))
+    };
+    texts.iter().map(pair).collect()
 }
 
 pub(super) fn json_argument(text: &str, what: &str) -> Result<Value, HubError> {
@@ -251,9 +291,7 @@ fn device(command: DeviceCommand, client: &Client, print: &Printer) -> Result<()
     let path = |device: &str| format!("/devices/{}", escape(device));
     match command {
         DeviceCommand::Create { device, key, thumbprint, tags } => {
-            let tags: Map<String, Value> =
-                tags.iter().map(|tag| pair(tag).map(|(name, value)| (name, value.into()))).collect::<Result<_, _>>()?;
-            let mut body = json!({"tags": tags});
+            let mut body = json!({"tags": pairs(&tags)?});
             if let Some(key) = key {
                 body["authentication"] =
                     json!({"type": "sas", "symmetricKey": {"primaryKey": key, "secondaryKey": key}});
@@ -344,11 +382,7 @@ fn method(command: MethodCommand, client: &Client, print: &Printer) -> Result<()
 fn message(command: MessageCommand, client: &Client, print: &Printer) -> Result<(), HubError> {
     match command {
         MessageCommand::Send { device, body, properties, ack } => {
-            let properties: Map<String, Value> = properties
-                .iter()
-                .map(|one| pair(one).map(|(name, value)| (name, value.into())))
-                .collect::<Result<_, _>>()?;
-            let body = json!({"body": body, "properties": properties, "ack": ack});
+            let body = json!({"body": body, "properties": pairs(&properties)?, "ack": ack});
             let queued = client.call("POST", &format!("/devices/{}/messages", escape(&device)), Some(&body))?;
             print.text(&queued, |queued| queued["messageId"].as_str().unwrap_or_default().to_owned());
         }
@@ -378,6 +412,18 @@ fn fault(command: FaultCommand, client: &Client) -> Result<(), HubError> {
         }
         FaultCommand::Clear { device } => {
             client.call("DELETE", &format!("/devices/{}/faults", escape(&device)), None)?;
+            return Ok(());
+        }
+        FaultCommand::RefuseDps { code, count } => {
+            client.call("POST", "/faults/refuse-dps", Some(&json!({"code": code, "count": count})))?;
+            return Ok(());
+        }
+        FaultCommand::Throttle(args) => {
+            let ThrottleArgs { connects, twin_reads, twin_updates, telemetry } = args;
+            let body = json!({
+                "connects": connects, "twinReads": twin_reads, "twinUpdates": twin_updates, "telemetry": telemetry,
+            });
+            client.call("PUT", "/throttle", Some(&body))?;
             return Ok(());
         }
     };

@@ -2,6 +2,7 @@
 
 mod admin;
 mod client;
+mod enrolments;
 mod serve;
 mod table;
 mod updates;

@@ -45,8 +45,11 @@ pub enum UpdateCommand {
 /// An update by its id.
 #[derive(Debug, Args)]
 pub struct UpdateName {
+    /// Provider of the update's id
     provider: String,
+    /// Name of the update's id
     name: String,
+    /// Version of the update's id
     version: String,
 }
 
@@ -59,6 +62,7 @@ pub enum DeploymentCommand {
         /// Group: the tag ADUGroup of its devices
         #[arg(long, required_unless_present = "device", conflicts_with = "device")]
         group: Option<String>,
+        /// This device alone
         #[arg(long)]
         device: Option<String>,
         /// Its id; a number without it
