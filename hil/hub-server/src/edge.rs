@@ -12,7 +12,8 @@ use hub::tls::AskOnly;
 use hub::{ConnId, Keys, Peer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -22,6 +23,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::config::Limits;
 use crate::core::{Core, Output};
+use crate::lane::Socket;
 use crate::signal::Signal;
 
 /// What is read at once. Of the thread, so that an idle connection keeps no buffer.
@@ -30,8 +32,8 @@ const CHUNK: usize = 32 * 1024;
 /// What a listener accepts.
 #[derive(Clone)]
 pub enum Kind {
-    /// MQTT over TLS.
-    Mqtts(TlsAcceptor),
+    /// MQTT over TLS; after the handshake, the connection goes to this runtime.
+    Mqtts(TlsAcceptor, Handle),
     /// MQTT.
     Mqtt,
     /// The file server.
@@ -59,7 +61,7 @@ pub fn acceptor(keys: &Keys) -> Result<TlsAcceptor, rustls::Error> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Accepts connections, for ever. Each has a task of its own, which ends when `stop` says so.
+/// Accepts connections, for ever. Each has a task of its own, which outlives this.
 pub async fn listen(listener: TcpListener, kind: Kind, core: Arc<Core>, limits: Limits, room: Arc<Semaphore>) {
     loop {
         // Waiting clients stay in the system's queue while there is no room.
@@ -73,26 +75,30 @@ pub async fn listen(listener: TcpListener, kind: Kind, core: Arc<Core>, limits: 
             }
         };
         let (kind, core, limits) = (kind.clone(), Arc::clone(&core), limits.clone());
-        tokio::spawn(async move {
-            serve(stream, kind, &core, &limits).await;
-            drop(permit);
-        });
+        tokio::spawn(serve(stream, kind, core, limits, permit));
     }
 }
 
-async fn serve(stream: TcpStream, kind: Kind, core: &Core, limits: &Limits) {
+async fn serve(stream: TcpStream, kind: Kind, core: Arc<Core>, limits: Limits, permit: OwnedSemaphorePermit) {
     // Without it, small answers wait for the acknowledgement of the ones before.
     let _ = stream.set_nodelay(true);
     let patience = Duration::from_secs(limits.write_seconds);
     match kind {
-        Kind::Http => run(stream, core, core.open(None), patience).await,
-        Kind::Mqtt => run(stream, core, core.open(Some(Peer::default())), patience).await,
-        Kind::Mqtts(acceptor) => {
+        Kind::Http => run(stream, &core, core.open(None), patience).await,
+        Kind::Mqtt => run(stream, &core, core.open(Some(Peer::default())), patience).await,
+        Kind::Mqtts(acceptor, lane) => {
             let handshake = Duration::from_secs(limits.handshake_seconds);
-            let Ok(Ok(stream)) = tokio::time::timeout(handshake, acceptor.accept(stream)).await else { return };
-            let peer = peer(stream.get_ref().1);
-            // In a box: the handshake's future is larger than what follows it.
-            Box::pin(run(stream, core, core.open(Some(peer)), patience)).await;
+            // In a box: the handshake's future is larger than what follows it without TLS.
+            let accepted = Box::pin(tokio::time::timeout(handshake, acceptor.accept(Socket::new(stream)))).await;
+            let Ok(Ok(mut stream)) = accepted else { return };
+            let Ok(socket) = stream.get_mut().0.leave() else { return };
+            lane.spawn(async move {
+                if stream.get_mut().0.arrive(socket).is_ok() {
+                    let peer = peer(stream.get_ref().1);
+                    run(stream, &core, core.open(Some(peer)), patience).await;
+                }
+                drop(permit);
+            });
         }
     }
 }

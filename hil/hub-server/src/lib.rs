@@ -12,6 +12,7 @@ mod dashboard;
 mod edge;
 mod error;
 pub mod keys;
+mod lane;
 pub mod log;
 mod server;
 mod signal;

@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::edge::{self, Kind};
 use crate::error::ServerError;
 use crate::keys;
+use crate::lane::Lane;
 
 /// Time that open connections get at the end to take what is on its way to them.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -26,6 +27,8 @@ pub struct Server {
     addresses: Addresses,
     token: Option<String>,
     broker: Option<Running>,
+    /// After the tasks, some of which are there.
+    _lane: Lane,
 }
 
 /// Where a hub listens.
@@ -100,13 +103,17 @@ impl Server {
         let mut listen = |listener, kind| {
             tasks.spawn(edge::listen(listener, kind, Arc::clone(&core), config.limits.clone(), Arc::clone(&room)));
         };
+        let lane = Lane::start().map_err(ServerError::Runtime)?;
         if let Some((mqtts, _)) = mqtts {
-            listen(mqtts, Kind::Mqtts(acceptor));
-        }
-        if let Some((mqtt, _)) = mqtt {
-            listen(mqtt, Kind::Mqtt);
+            listen(mqtts, Kind::Mqtts(acceptor, lane.handle().clone()));
         }
         listen(files, Kind::Http);
+        if let Some((mqtt, _)) = mqtt {
+            // Without a handshake there is nothing to do elsewhere.
+            let mqtt = lane.adopt(mqtt).map_err(ServerError::Runtime)?;
+            let (core, limits) = (Arc::clone(&core), config.limits.clone());
+            tasks.spawn_on(edge::listen(mqtt, Kind::Mqtt, core, limits, Arc::clone(&room)), lane.handle());
+        }
         let token = config.token.clone().or_else(|| (!config.bind.is_loopback()).then(api::new_token));
         let access = api::Access::new(token.clone(), keys::names(config));
         tasks.spawn(api::serve(admin, Arc::clone(&core), access, config.limits.body));
@@ -114,7 +121,7 @@ impl Server {
         tasks.spawn(async move { timer.run_timer().await });
         let sync = Arc::clone(&core);
         tasks.spawn(async move { sync.run_sync().await });
-        Ok(Self { core, tasks, addresses, token, broker })
+        Ok(Self { core, tasks, addresses, token, broker, _lane: lane })
     }
 
     /// Where it listens.
