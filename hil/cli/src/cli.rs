@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::artifacts::{self, Workspace};
 use crate::bench;
 use crate::board::BoardSelector;
-use crate::broker::BrokerKind;
+use crate::broker::BrokerArgs;
 use crate::campaign::{self, CampaignReport, GlitchArgs, PowercutArgs};
 use crate::error::Error;
 use crate::exec::ExecArgs;
@@ -87,9 +87,8 @@ struct RunArgs {
     /// Board: `virtual:same54-xpro`, or VID:PID[:SERIAL] of a debug probe
     #[arg(long, value_name = "SELECTOR", env = "HIL_BOARD", default_value = "virtual:same54-xpro")]
     board: String,
-    /// Put this MQTT broker between device and hub (docs/hub-broker.md)
-    #[arg(long, value_name = "BROKER")]
-    broker: Option<BrokerKind>,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Where report.json, junit.xml and report.html go
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -161,7 +160,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, Error> {
         seed: args.seed,
         board,
         workspace: Workspace::new(hil_dir.join("programs")),
-        broker: args.broker,
+        broker: args.broker.place(),
         pcap: args.pcap.clone(),
         coverage: args.coverage.clone(),
         verbose: args.verbose,

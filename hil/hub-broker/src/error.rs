@@ -42,6 +42,45 @@ pub enum BrokerError {
         /// Its last lines, separated by ` | `.
         last: String,
     },
+    /// no container engine answers
+    #[error(
+        "no container engine answers at {host}: {why}; install and start Docker and see that you may open its socket, or set \
+         DOCKER_HOST to the socket of another engine"
+    )]
+    NoEngine {
+        /// Where.
+        host: String,
+        /// The reason.
+        why: String,
+    },
+    /// the container engine is on another machine
+    #[error(
+        "the container engine at {host} (DOCKER_HOST) cannot share directories with this machine; set DOCKER_HOST to \
+         unix:// and the path of a socket"
+    )]
+    RemoteEngine {
+        /// Where.
+        host: String,
+    },
+    /// the image is not there
+    #[error(
+        "the image {image} is not on this machine and cannot be pulled: {why}; make one of the installed mosquitto with \
+         `hil/hub-broker/image NAME`, and name it with --broker-image"
+    )]
+    NoImage {
+        /// Which.
+        image: String,
+        /// What the engine says.
+        why: String,
+    },
+    /// the engine does not start a container
+    #[error("no container of {image} can be started: {why}; the image needs /bin/sh and mosquitto in its path")]
+    Container {
+        /// Of which image.
+        image: String,
+        /// What the engine says.
+        why: String,
+    },
     /// the hub's own connection to the broker failed
     #[error("the hub's connection to mosquitto failed: {0}")]
     Link(String),

@@ -1,11 +1,12 @@
 //! The local IoT Hub behind a real MQTT broker: Mosquitto takes the devices' connections, and a [`hub::Cloud`] answers.
 //!
-//! [`Broker`] starts `mosquitto` with a configuration of its own, follows its log, which says who connects, subscribes
+//! [`Broker`] starts `mosquitto`, as a child process or in a container, with a configuration of its own, follows its log, which says who connects, subscribes
 //! and publishes, and is itself a client that takes what devices publish and sends what the cloud has for them. Each
 //! device has a process of its own, so that no device sees another's topics, which are the same.
 //!
 //! What a broker cannot do of IoT Hub is in `docs/hub-broker.md`. Linux only.
 
+mod container;
 mod driver;
 mod error;
 mod lines;
@@ -15,7 +16,7 @@ mod settings;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant as WallInstant};
 
@@ -23,8 +24,9 @@ use hub::{Cloud, ConnId};
 use sim_base::Instant;
 
 pub use error::BrokerError;
-pub use settings::{Settings, Slot};
+pub use settings::{DEFAULT_IMAGE, Place, Settings, Slot};
 
+use container::Container;
 use driver::{Action, Driver};
 use link::Link;
 use process::{Process, Tail};
@@ -76,7 +78,13 @@ struct Instance {
     // Ends before its process.
     link: Link,
     tail: Tail,
-    _process: Process,
+    _program: Program,
+}
+
+/// What ends with its value.
+enum Program {
+    Process { _process: Process },
+    Container { _container: Box<Container> },
 }
 
 /// Mosquittos that run, and the devices at them. They end with this value, and with the process that made it.
@@ -93,7 +101,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts `mosquitto` with a configuration in `directory`, or in one of its own that goes with it.
+    /// Starts `mosquitto` with a configuration in `directory`, or in one of its own that goes with it. Waits, also for an
+    /// image to be pulled.
     ///
     /// # Errors
     /// [`BrokerError`].
@@ -107,15 +116,20 @@ impl Broker {
         let directory = directory.unwrap_or(sockets.path());
         let (sender, inputs) = channel();
         let mut driver = Driver::new(settings.slots.clone());
-        let mut started = Vec::new();
-        for (index, slot) in settings.slots.iter().enumerate() {
-            let socket = sockets.path().join(format!("{}.sock", index + 1));
-            let directory = directory.join((index + 1).to_string());
-            settings.write(&directory, slot, &socket)?;
-            let tail = Tail::default();
-            let process = Process::start(index, &directory, tail.clone(), sender.clone())?;
-            started.push((socket, tail, process));
-        }
+        // At once: a container takes its time.
+        let started = std::thread::scope(|scope| {
+            let (settings, sockets) = (&settings, sockets.path());
+            let threads: Vec<_> = (0..settings.slots.len())
+                .map(|index| {
+                    let sender = sender.clone();
+                    scope.spawn(move || start_one(settings, index, directory, sockets, sender))
+                })
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().map(join).collect::<Result<Vec<_>, BrokerError>>()
+        })?;
         let tails: Vec<Tail> = started.iter().map(|(_, tail, _)| tail.clone()).collect();
         let version = await_start(&inputs, &mut driver, &tails).map_err(|(slot, what)| {
             let (address, last) = (settings.slots[slot].address, tails[slot].text());
@@ -125,17 +139,21 @@ impl Broker {
             }
             BrokerError::Died { what, last }
         })?;
+        let version = match &settings.place {
+            Place::Process => version,
+            Place::Container { image } => format!("{version} in a container of {image}"),
+        };
         let instances = started
             .into_iter()
             .enumerate()
-            .map(|(index, (socket, tail, process))| {
-                Ok(Instance { link: Link::open(index, &socket, sender.clone())?, tail, _process: process })
+            .map(|(index, (socket, tail, program))| {
+                Ok(Instance { link: Link::open(index, &socket, sender.clone())?, tail, _program: program })
             })
             .collect::<Result<_, BrokerError>>()?;
         Ok(Self { driver, instances, inputs, sender, next: None, version, _sockets: sockets })
     }
 
-    /// Name and version, e.g. `mosquitto 2.0.11`.
+    /// Name and version, e.g. `mosquitto 2.0.11`, and the image if it is in a container.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -228,6 +246,34 @@ impl Broker {
             }
         }
         Ok(())
+    }
+}
+
+/// Starts the broker of a slot; yields the hub's socket, the log's last lines and the program.
+fn start_one(
+    settings: &Settings,
+    index: usize,
+    directory: &Path,
+    sockets: &Path,
+    inputs: Sender<Input>,
+) -> Result<(PathBuf, Tail, Program), BrokerError> {
+    let slot = &settings.slots[index];
+    let (tail, name) = (Tail::default(), (index + 1).to_string());
+    let config = directory.join(&name);
+    match &settings.place {
+        Place::Process => {
+            let socket = sockets.join(format!("{name}.sock"));
+            settings.write(&config, slot, &socket)?;
+            let process = Process::start(index, &config, tail.clone(), inputs)?;
+            Ok((socket, tail, Program::Process { _process: process }))
+        }
+        Place::Container { image } => {
+            let link = sockets.join(format!("{name}.link"));
+            let socket = link.join(container::SOCKET_NAME);
+            settings.write(&config, slot, &socket)?;
+            let container = Container::start(image, slot.address, &config, &link, (index, tail.clone(), inputs))?;
+            Ok((socket, tail, Program::Container { _container: Box::new(container) }))
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the program in its arguments, and ends it when standard input ends: the parent holds its other end, and closes it
 /// by dying too, however that happens. Exits as the program does.
-const GUARD: &str = r#"
+pub(crate) const GUARD: &str = r#"
 exec 3<&0
 "$@" 3<&- &
 program=$!
@@ -51,6 +51,12 @@ impl Tail {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() { "none".to_owned() } else { lines.join(" | ") }
+    }
+
+    /// The same, of a broker that has ended just now: its last lines may still be on their way.
+    pub fn settled(&self) -> String {
+        std::thread::sleep(Duration::from_millis(100));
+        self.text()
     }
 }
 

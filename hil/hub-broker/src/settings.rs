@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use crate::container;
 use crate::error::BrokerError;
 
 /// Name of the configuration in its directory.
@@ -18,9 +19,26 @@ const CLIENT_CA: &str = "client-ca.pem";
 /// Largest packet, bytes: IoT Hub's largest message has 256 KB, and the topic comes on top.
 pub(crate) const MAX_PACKET: u32 = 264 * 1024;
 
+/// The image that containers are made of if none is named: the version that everything was seen with.
+pub const DEFAULT_IMAGE: &str = "eclipse-mosquitto:2.0.11";
+
+/// Where a broker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The installed program, as a child process.
+    Process,
+    /// In a container, by the engine at the socket that `DOCKER_HOST` names, or at Docker's usual one.
+    Container {
+        /// Name of an image with `/bin/sh` and `mosquitto`, e.g. [`DEFAULT_IMAGE`]; pulled if it is not there.
+        image: String,
+    },
+}
+
 /// What a broker is made from.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where it runs.
+    pub place: Place,
     /// Where devices connect: a process for each, with one device.
     pub slots: Vec<Slot>,
     /// TLS server certificate first, then intermediates, PEM.
@@ -43,7 +61,12 @@ pub struct Slot {
 impl Settings {
     /// The configuration file of the process for one slot; paths in it are relative to its directory.
     pub(crate) fn text(&self, slot: &Slot, socket: &Path) -> String {
-        let (ip, port, socket) = (slot.address.ip(), slot.address.port(), socket.display());
+        // A container has addresses of its own; the engine connects the slot's to them.
+        let (listener, socket) = match self.place {
+            Place::Process => (format!("{} {}", slot.address.port(), slot.address.ip()), socket),
+            Place::Container { .. } => (container::PORT.to_string(), Path::new(container::SOCKET)),
+        };
+        let socket = socket.display();
         let mut text = format!(
             "# Made by hil at each start; changes are lost.\n\
              per_listener_settings true\n\
@@ -66,7 +89,7 @@ impl Settings {
              allow_anonymous true\n\
              \n\
              # The device.\n\
-             listener {port} {ip}\n\
+             listener {listener}\n\
              allow_anonymous true\n\
              max_connections 16\n\
              max_qos 1\n\
@@ -115,6 +138,7 @@ mod tests {
     fn process_listens_for_its_device_and_for_the_hub() {
         let slot = Slot { address: SocketAddr::from(([127, 0, 0, 2], 8883)), name: String::new() };
         let mut settings = Settings {
+            place: Place::Process,
             slots: vec![slot.clone()],
             tls_chain_pem: Vec::new(),
             tls_key_pem: Vec::new(),
@@ -128,5 +152,8 @@ mod tests {
         settings.client_ca_pem = Some(Vec::new());
         assert!(settings.text(&slot, socket).ends_with("require_certificate true\n"));
         assert_eq!(settings.files(&slot, socket).len(), 4);
+        settings.place = Place::Container { image: DEFAULT_IMAGE.to_owned() };
+        let text = settings.text(&slot, socket);
+        assert!(text.contains("listener 8883\n") && text.contains("listener 0 /hil/link/hub.sock\n"), "{text}");
     }
 }

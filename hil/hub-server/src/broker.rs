@@ -69,6 +69,7 @@ impl Running {
         };
         let client_ca = broker.client_ca.as_ref();
         let settings = Settings {
+            place: broker.place(),
             slots: addresses.iter().enumerate().map(slot).collect(),
             tls_chain_pem: keys.tls_chain_pem.clone(),
             tls_key_pem: keys.tls_key_pem.clone(),
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn devices_have_addresses_on_loopback_and_ports_elsewhere() {
-        let broker = BrokerConfig { devices: 3, client_ca: None };
+        let broker = BrokerConfig { devices: 3, ..BrokerConfig::default() };
         let at = |bind: &str| {
             let config = Config { bind: bind.parse().expect("an address"), ..Config::default() };
             addresses(&config, &broker).expect("fixed ports").iter().map(SocketAddr::to_string).collect::<Vec<_>>()

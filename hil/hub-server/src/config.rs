@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use hub_broker::Place;
 use serde::Deserialize;
 
 /// Configuration of a hub; [`Config::default`] is a hub on loopback with the ports of Azure.
@@ -23,7 +24,7 @@ pub struct Config {
     pub keys: Option<PathBuf>,
     /// Listeners.
     pub ports: Ports,
-    /// A Mosquitto instead of the hub's own MQTT listeners.
+    /// A Mosquitto, instead of the hub's own MQTT listeners.
     pub broker: Option<BrokerConfig>,
     /// Bounds.
     pub limits: Limits,
@@ -49,15 +50,40 @@ pub struct Ports {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerConfig {
-    /// Listeners, each for one device and a process of its own.
+    /// Where it runs.
+    pub kind: BrokerKind,
+    /// Image of the containers.
+    pub image: String,
+    /// Listeners, each for one device and a process or container of its own.
     pub devices: u16,
     /// PEM file of CA certificates under one of which every device must present a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
+/// Where a Mosquitto runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerKind {
+    /// The installed program, as child processes.
+    #[default]
+    Mosquitto,
+    /// In containers.
+    Container,
+}
+
 impl Default for BrokerConfig {
     fn default() -> Self {
-        Self { devices: 4, client_ca: None }
+        Self { kind: BrokerKind::default(), image: hub_broker::DEFAULT_IMAGE.to_owned(), devices: 4, client_ca: None }
+    }
+}
+
+impl BrokerConfig {
+    /// The same for [`hub_broker`].
+    pub fn place(&self) -> Place {
+        match self.kind {
+            BrokerKind::Mosquitto => Place::Process,
+            BrokerKind::Container => Place::Container { image: self.image.clone() },
+        }
     }
 }
 

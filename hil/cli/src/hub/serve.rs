@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use hub_server::{Config, Server, ServerError, keys};
+use hub_server::{Config, Server, ServerError, config, keys};
 
-use crate::broker::BrokerKind;
+use crate::broker::{BrokerArgs, BrokerKind};
 
 use super::{HubError, Target};
 
@@ -34,11 +34,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PORT")]
     mqtts: Option<u16>,
     /// Listen for MQTT without TLS as well
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", conflicts_with = "broker")]
     mqtt: Option<u16>,
-    /// Put this MQTT broker between devices and hub (docs/hub-broker.md)
-    #[arg(long, value_name = "BROKER", conflicts_with = "mqtt")]
-    broker: Option<BrokerKind>,
+    #[command(flatten)]
+    broker: BrokerArgs,
     /// Port of the file server
     #[arg(long, value_name = "PORT")]
     files: Option<u16>,
@@ -57,8 +56,14 @@ impl ServeArgs {
         config.host = self.host.unwrap_or(config.host);
         config.ports.mqtts = self.mqtts.unwrap_or(config.ports.mqtts);
         config.ports.mqtt = self.mqtt.or(config.ports.mqtt);
-        if let Some(BrokerKind::Mosquitto) = self.broker {
-            config.broker.get_or_insert_default();
+        if let Some(kind) = self.broker.broker {
+            config.broker.get_or_insert_default().kind = match kind {
+                BrokerKind::Mosquitto => config::BrokerKind::Mosquitto,
+                BrokerKind::Container => config::BrokerKind::Container,
+            };
+        }
+        if let (Some(broker), Some(image)) = (&mut config.broker, self.broker.broker_image) {
+            broker.image = image;
         }
         config.ports.files = self.files.unwrap_or(config.ports.files);
         config.ports.admin = self.admin.unwrap_or(config.ports.admin);

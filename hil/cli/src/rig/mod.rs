@@ -15,13 +15,14 @@ use std::time::{Duration, Instant as WallInstant};
 
 use armv7m::Size;
 use hub::{Cloud, CloudConfig, Endpoint, Enrolment, Keys};
+use hub_broker::Place;
 use same54_sim::{Board, BoardConfig, EventKind as BoardEvent, RunStop};
 use sim_base::{Instant, Rng};
 use sim_lan::{Lan, LanConfig, SharedLan};
 use update_image::layout;
 
 use crate::board::{BoardSession, LogReader};
-use crate::broker::BrokerKind;
+use crate::broker;
 use crate::coverage::{self, Recorder};
 use crate::error::Error;
 use crate::rig::bridge::{Bridge, BridgePort};
@@ -108,7 +109,7 @@ impl Rig {
         programs: &Programs,
         seed: u64,
         capture: Option<std::fs::File>,
-        broker: Option<BrokerKind>,
+        broker: Option<&Place>,
         verbose: bool,
     ) -> Result<Self, Error> {
         let rng = Rng::new(seed);
@@ -380,7 +381,7 @@ pub(crate) struct Network {
 }
 
 /// Makes the network that every virtual board of this project is on.
-pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>, broker: Option<BrokerKind>) -> Result<Network, Error> {
+pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>, broker: Option<&Place>) -> Result<Network, Error> {
     let mut lan = Lan::new(LanConfig { epoch_unix: EPOCH, seed: rng.fork("lan").next_u64(), ..LanConfig::default() });
     for (name, ip) in [(HUB_HOST, HUB), (DPS_HOST, DPS), (FILE_HOST, FILES), (NTP_HOST, sim_lan::GATEWAY)] {
         lan.host(name, ip);
@@ -398,8 +399,8 @@ pub(crate) fn network(rng: &Rng, capture: Option<std::fs::File>, broker: Option<
     cloud.enroll(Enrolment::symmetric(DEVICE, device_key)).map_err(|why| Error::Hub(why.to_string()))?;
     let cloud = Arc::new(Mutex::new(cloud));
     let bridge = match broker {
-        Some(kind) => {
-            let (broker, address) = kind.start_one(&Keys::fixtures(), HUB_HOST)?;
+        Some(place) => {
+            let (broker, address) = broker::start_one(place, &Keys::fixtures(), HUB_HOST)?;
             Some(Arc::new(Mutex::new(Bridge::new(broker, Arc::clone(&cloud), address))))
         }
         None => None,

@@ -12,12 +12,12 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant as WallInstant;
 
+use hub_broker::Place;
 use update_image::layout;
 use update_image::sign::{self, SecretKey};
 
 use crate::artifacts::Workspace;
 use crate::board::BoardSelector;
-use crate::broker::BrokerKind;
 use crate::coverage::{Files, Recorder};
 use crate::elf::Image;
 use crate::error::Error;
@@ -43,7 +43,7 @@ pub struct Options {
     /// Where the programs come from.
     pub workspace: Workspace,
     /// The broker that MQTT goes through; the hub's own MQTT if `None`.
-    pub broker: Option<BrokerKind>,
+    pub broker: Option<Place>,
     /// Where the Ethernet frames go.
     pub pcap: Option<PathBuf>,
     /// Where the executed source lines go, as LCOV.
@@ -151,7 +151,7 @@ fn run_one(
         Some(path) => Some(File::create(path).map_err(|source| Error::write(path, source))?),
         None => None,
     };
-    let mut rig = Rig::new(programs, options.seed, capture, options.broker, options.verbose)?;
+    let mut rig = Rig::new(programs, options.seed, capture, options.broker.as_ref(), options.verbose)?;
     *broker = rig.broker();
     rig.cover(coverage.take());
     let mut context = Context::new(rig, scenario, images, options)?;
