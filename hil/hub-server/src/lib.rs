@@ -1,8 +1,8 @@
 //! The local IoT Hub as a server: the core of [`hub`] on sockets.
 //!
 //! [`Server`] is the entry. One [`hub::Cloud`] is behind a lock ([`core::Core`]); each connection has a task that carries bytes
-//! between its socket and the cloud, and TLS is done outside the lock, on all processors. Whatever a call changes is
-//! in the [`store`] before a byte of its answer leaves.
+//! between its socket and the cloud, those of devices on one thread. TLS is done outside the lock, its handshakes on all
+//! processors. Whatever a call changes is in the [`store`] before a byte of its answer leaves.
 
 pub mod api;
 mod broker;

@@ -1,5 +1,7 @@
 //! What the devices connect to: a hub or a Mosquitto, as a process of its own.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -186,32 +188,39 @@ impl Peer {
     }
 }
 
-/// Processor time, user and system.
-#[derive(Clone, Copy)]
+/// Processor time of server and clients.
 pub(super) struct Cpu {
-    pub(super) server: Duration,
-    pub(super) clients: Duration,
+    server: Threads,
+    clients: Threads,
 }
+
+/// Time of each thread on a processor, user and system, in nanoseconds.
+type Threads = BTreeMap<OsString, u64>;
 
 impl Cpu {
     /// What each of `count` things has cost, from `self` to `later`: microseconds of the server, and of the clients.
     pub(super) fn each(&self, later: &Self, count: usize) -> (f64, f64) {
-        let each = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e6 / count as f64;
-        (each(self.server, later.server), each(self.clients, later.clients))
+        let each = |from: &Threads, to: &Threads| {
+            // One that has ended in between had nothing to do with it: those that work go on.
+            let spent: u64 = to.iter().map(|(thread, to)| to - from.get(thread).unwrap_or(&0)).sum();
+            spent as f64 / 1e3 / count as f64
+        };
+        (each(&self.server, &later.server), each(&self.clients, &later.clients))
     }
 }
 
-/// Time on a processor of all threads of a process (`schedstat`: the first number, in nanoseconds).
-fn cpu_of(process: u32) -> Result<Duration, String> {
+/// Time on a processor of the threads of a process (the first number of `schedstat`).
+fn cpu_of(process: u32) -> Result<Threads, String> {
     let unknown = |error: std::io::Error| format!("the processor time of process {process}: {error}");
-    let mut nanos = 0;
-    for thread in std::fs::read_dir(format!("/proc/{process}/task")).map_err(unknown)? {
-        // A thread that has ended in between is not counted.
-        let text = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("schedstat")));
-        let text = text.unwrap_or_default();
-        nanos += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0);
+    let mut threads = Threads::new();
+    for thread in std::fs::read_dir(format!("/proc/{process}/task")).map_err(unknown)?.flatten() {
+        // It may have ended in between.
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        if let Some(nanos) = text.split(' ').next().and_then(|first| first.parse().ok()) {
+            threads.insert(thread.file_name(), nanos);
+        }
     }
-    Ok(Duration::from_nanos(nanos))
+    Ok(threads)
 }
 
 /// TLS 1.2 or 1.3, trusting the CA of the directory.
