@@ -73,6 +73,90 @@ fn main() {
     put("store", "empty", &pieces(&volume(0)));
     put("store", "application", &pieces(&volume(1)));
     put("store", "both", &pieces(&volume(2)));
+
+    hub_seeds(&put);
+}
+
+fn hub_seeds(put: &dyn Fn(&str, &str, &[u8])) {
+    use boot_fuzz::hub::{files, login, manifest, mqtt};
+
+    let half = |len: usize| (len as u16).to_le_bytes();
+    let texts =
+        |texts: &[&[u8]]| -> Vec<u8> { texts.iter().flat_map(|text| [&half(text.len())[..], text].concat()).collect() };
+    let kinds = login::GOOD | login::SIGN;
+    put(
+        "hub_login",
+        "signed",
+        &[&[kinds, 0], &texts(&[b"", b"", b"hil-hub.azure-devices.net%2fdevices%2fd0", b"1767230000"])[..]].concat(),
+    );
+    put("hub_login", "scoped", &[&[kinds | login::SCOPED, 2], &texts(&[b"", b"", b"", b"1767230000"])[..]].concat());
+    put(
+        "hub_login",
+        "foreign",
+        &[&[kinds | login::SCOPED | login::FOREIGN, 1], &texts(&[b"", b"", b"", b"1767230000"])[..]].concat(),
+    );
+    let name = b"hil-hub.azure-devices.net/d1/?api-version=2021-04-12&DeviceClientType=a%2fb&model-id=dtmi%3aa%3b1";
+    let token = b"SharedAccessSignature sr=a%2fb&sig=AAAA&se=1&skn=policy";
+    put("hub_login", "texts", &[&[0, 0], &texts(&[b"d1", name, token])[..]].concat());
+
+    let session = [
+        &[mqtt::CONNECT, 0, 0, 10, mqtt::SUBSCRIBE, 0, mqtt::REQUEST, 0, 0, 1, 0][..],
+        &[mqtt::SERVICE, 0, 0, 1, 0, 2, 9, mqtt::SERVICE, 0, 1, 0, mqtt::SERVICE, 0, 2, 0],
+        &[mqtt::REQUEST, 0, 1, 1, 2, 0, 1, 1, 1, 2, 7, mqtt::PACKET, 0, 0x40, 2, 0, 0, 1, mqtt::PACKET, 0, 0xC0, 0, 0],
+    ]
+    .concat();
+    put("hub_mqtt", "session", &[session.as_slice(), &[mqtt::TIME, 0, 0x40, 0, mqtt::TIME, 0, 0xFF, 0]].concat());
+    let evicted =
+        [&[mqtt::CONNECT, 1, 0, 0, mqtt::BREAK, 0, mqtt::CONNECT, 2, 0x80, 1][..], session.as_slice()].concat();
+    put("hub_mqtt", "evicted", &[session.as_slice(), &[mqtt::HOLD, 0], evicted.as_slice()].concat());
+    put("hub_mqtt", "bytes", &[&[mqtt::RAW, 0, 14, 0][..], b"\x10\x0C\0\x04MQTT\x04\x02\0\x0A\0\0"].concat());
+
+    put(
+        "hub_twin",
+        "patches",
+        &[0, 2, 0, 9, 1, 1, 2, 5, 2, 6, 0, 1, 0, 1, 0, 0, 1, 1, 3, 5, 2, b'h', b'i', 2, 1, 1, 1, 1],
+    );
+    put(
+        "hub_twin",
+        "limits",
+        &[0, 1, 0, 8, 10, 1, 1, 0, 1, 0, 6, 0, 0x10, 1, 1, 0, 6, 1, 0x10, 2, 1, 0xFE, 0, 4, 1, 1],
+    );
+
+    put("hub_manifest", "right", &[manifest::CHANGES]);
+    put(
+        "hub_manifest",
+        "changed",
+        &[manifest::CHANGES, manifest::REPLACE, 1, 5, 1, b'x', manifest::ADD, 4, 0, 1, 1, manifest::DOUBLE, 9],
+    );
+    put(
+        "hub_manifest",
+        "text",
+        &[&[manifest::TEXT], &br#"{"updateId":{"provider":"p","name":"n","version":"1.0"},"files":null}"#[..]].concat(),
+    );
+
+    let ranges: [&[u8]; 4] = [b"bytes=0-0", b"bytes=-5", b"bytes=5-", b"bytes=0-1,4-"];
+    let ranges: Vec<u8> = ranges
+        .iter()
+        .enumerate()
+        .flat_map(|(which, range)| {
+            [
+                &[files::RANGE, which as u8 | 0x80, range.len() as u8],
+                *range,
+                &[files::RANGE, 2, range.len() as u8],
+                *range,
+            ]
+            .concat()
+        })
+        .collect();
+    put("hub_files", "ranges", &ranges);
+    put(
+        "hub_files",
+        "blocks",
+        &[files::BYTES, 2, 0, 0, 0xFF, 0x0F, files::BYTES, 2, 0, 0x10, 0xFF, 0x1F, files::BYTES, 1, 1, 0, 1, 0],
+    );
+    put("hub_files", "signed", &[files::SIGNED, 100, 0, 0, files::SIGNED, 0xF0, 0, 0, files::SIGNED, 100, 30, b'0']);
+    let raw = b"GET http://files.test/f/1 HTTP/1.0\r\nIf-None-Match: W/\"f1\"\r\nConnection: keep-alive\r\n\r\n";
+    put("hub_files", "raw", &[&[files::RAW], &half(raw.len())[..], raw].concat());
 }
 
 fn request(operation: u8, group: u8, command: u8, map: &[u8]) -> Vec<u8> {

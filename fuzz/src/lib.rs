@@ -1,10 +1,11 @@
-//! What the bootloader reads, out of a fuzzer's bytes. Each module turns an input into what lies on a medium or comes
+//! What the bootloader and the local IoT Hub read, out of a fuzzer's bytes. Each module turns an input into what lies on a medium or comes
 //! over a line, makes the calls, and panics if what must hold does not.
 //!
 //! Checksums, hashes and signatures would keep a fuzzer out of all that is behind them; so an input says which of them
 //! are to be made right.
 
 pub mod boot_record;
+pub mod hub;
 pub mod image;
 pub mod recovery;
 pub mod store;

@@ -408,6 +408,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_last_bit_on_the_wire_and_in_the_store() {
+        for text in ["7.1736381198802655e-304", "5.75095526755807e-14"] {
+            let mut twin = Twin::default();
+            let patch = serde_json::from_str(&format!(r#"{{"n":{text}}}"#)).expect("JSON");
+            twin.patch_reported(&object(patch), STAMP).expect("small");
+            assert_eq!(twin.reported()["n"].as_f64(), text.parse().ok());
+            let bytes = serde_json::to_vec(&twin).expect("JSON");
+            assert_eq!(serde_json::from_slice::<Twin>(&bytes).expect("reads back"), twin, "{text}");
+        }
+    }
+
+    #[test]
     fn a_refused_patch_changes_nothing() {
         let mut twin = Twin::default();
         twin.patch_reported(&object(json!({"a": 1})), STAMP).expect("small");

@@ -1,0 +1,4 @@
+//! libFuzzer around [`boot_fuzz::hub::twin::run`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| boot_fuzz::hub::twin::run(input));
