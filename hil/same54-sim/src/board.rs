@@ -47,6 +47,9 @@ pub enum RunStop {
     Halted,
     /// The core has just locked up.
     Lockup,
+    /// The core has just begun a program or erase of internal or external flash, and has executed nothing since; only
+    /// after [`Board::stop_at_flash_operations`].
+    Operation,
 }
 
 /// A cut of the supply that waits for its moment.
@@ -74,6 +77,10 @@ pub struct Board {
     planned_cut: Option<PlannedCut>,
     /// End of the flash operations that were last seen in flight: internal, external.
     operations_seen: [Option<Instant>; 2],
+    /// [`run_until`](Self::run_until) comes back when a flash operation begins.
+    stops_at_operations: bool,
+    /// One has.
+    operation_begun: bool,
     /// Exception entries and exits with their time, while somebody wants them.
     exceptions: Option<Vec<(Instant, ExceptionRecord)>>,
 }
@@ -94,6 +101,8 @@ impl Board {
             reported: BTreeSet::new(),
             planned_cut: None,
             operations_seen: [None; 2],
+            stops_at_operations: false,
+            operation_begun: false,
             exceptions: None,
         }
     }
@@ -111,6 +120,8 @@ impl Board {
             reported: self.reported.clone(),
             planned_cut: self.planned_cut.clone(),
             operations_seen: self.operations_seen,
+            stops_at_operations: self.stops_at_operations,
+            operation_begun: self.operation_begun,
             exceptions: self.exceptions.clone(),
         }
     }
@@ -130,6 +141,8 @@ impl Board {
             reported,
             planned_cut,
             operations_seen,
+            stops_at_operations,
+            operation_begun,
             exceptions,
         } = other;
         self.cpu.restore_from(cpu);
@@ -143,6 +156,8 @@ impl Board {
         self.reported.clone_from(reported);
         self.planned_cut.clone_from(planned_cut);
         self.operations_seen = *operations_seen;
+        self.stops_at_operations = *stops_at_operations;
+        self.operation_begun = *operation_begun;
         self.exceptions.clone_from(exceptions);
     }
 
@@ -194,6 +209,9 @@ impl Board {
             if self.cut_is_due() {
                 self.power_off();
                 return RunStop::Time;
+            }
+            if std::mem::take(&mut self.operation_begun) {
+                return RunStop::Operation;
             }
             let now = self.now();
             if now >= until {
@@ -627,21 +645,25 @@ impl Board {
         [self.chip.parts.nvmctrl.busy_until(), self.chip.parts.qspi.flash.busy_until()]
     }
 
-    /// Counts flash operations for a planned cut.
+    /// Counts flash operations for a planned cut, and sees them begin.
     fn watch_flash(&mut self) {
-        let Some(mut cut) = self.planned_cut.take() else { return };
+        if self.planned_cut.is_none() && !self.stops_at_operations {
+            return;
+        }
         let now = self.now();
         let operations = self.operations();
         for (seen, operation) in self.operations_seen.iter().zip(operations) {
-            let Some(end) = operation.filter(|end| *seen != Some(*end) && cut.at.is_none()) else { continue };
-            if cut.remaining == 0 {
-                cut.at = Some(now + end.since(now) * u32::from(cut.share) / 256);
-            } else {
-                cut.remaining -= 1;
+            let Some(end) = operation.filter(|end| *seen != Some(*end)) else { continue };
+            self.operation_begun = self.stops_at_operations;
+            match &mut self.planned_cut {
+                Some(cut) if cut.at.is_none() && cut.remaining == 0 => {
+                    cut.at = Some(now + end.since(now) * u32::from(cut.share) / 256);
+                }
+                Some(cut) if cut.at.is_none() => cut.remaining -= 1,
+                _ => {}
             }
         }
         self.operations_seen = operations;
-        self.planned_cut = Some(cut);
     }
 
     fn cut_is_due(&self) -> bool {
@@ -704,6 +726,7 @@ impl Board {
     }
 }
 
+mod likeness;
 mod pins;
 mod preload;
 
@@ -717,4 +740,5 @@ mod supply;
 mod tests;
 
 pub use crystal::Crystal;
+pub(crate) use likeness::Hash64;
 use supply::Supply;

@@ -12,6 +12,7 @@ use std::ops::Range;
 use sim_base::Rng;
 
 use crate::arrays::Arrays;
+use crate::board::Hash64;
 use crate::nvmctrl::BLOCK;
 use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
 use crate::ram_upsets::{Found, RamUpsets};
@@ -166,6 +167,20 @@ impl Memory {
         self.sensed_fuses.clone_from(sensed_fuses);
         self.serial = *serial;
         changed
+    }
+
+    /// See [`Board::likeness`](crate::Board::likeness): of flash and user page.
+    pub(crate) fn likeness(&self) -> Option<u64> {
+        let mut hash = Hash64::new();
+        hash.bytes(self.arrays.flash());
+        hash.bytes(&self.user_page);
+        for flag in [self.a_first, self.secured, self.protected, self.chip_erase_locked, self.see_locked] {
+            hash.number(flag.into());
+        }
+        hash.number(self.active_sees.into());
+        hash.number(self.reserved.into());
+        hash.number(self.weak.likeness()?);
+        self.sensed_fuses.is_empty().then(|| hash.finish())
     }
 
     /// RAM as it is when the supply comes up: undefined, here pseudo-random.

@@ -129,6 +129,11 @@ pub trait SpiFlash: Send {
     /// Wraps the cells of the memory, if it is one that lets itself be wrapped.
     fn wrap_cells(&mut self, wrap: &mut dyn FnMut(Box<dyn NorCells>) -> Box<dyn NorCells>);
 
+    /// See [`Board::likeness`](crate::Board::likeness). None if chance or a fault has a word in what comes.
+    fn likeness(&self) -> Option<u64> {
+        None
+    }
+
     /// A copy for a snapshot of the board.
     fn clone_box(&self) -> Box<dyn SpiFlash>;
 }

@@ -113,7 +113,7 @@ impl Guest {
         match self.board.run_until(end) {
             RunStop::Halted => Ok(()),
             RunStop::Lockup => Err(stuck("it locked up")),
-            RunStop::Time => Err(stuck("it does not end")),
+            RunStop::Time | RunStop::Operation => Err(stuck("it does not end")),
         }
     }
 

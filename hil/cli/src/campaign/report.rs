@@ -31,6 +31,8 @@ pub(super) struct Row {
     pub(super) worst_boot_ms: Option<f64>,
     /// Processor time of all threads together, seconds.
     pub(super) cpu_s: f64,
+    /// Points that came to a state from which the way to the end had been gone before, and were judged by that.
+    pub(super) joined: u64,
     /// Points that broke a rule.
     pub(super) failures: Vec<Broken>,
 }
@@ -75,7 +77,10 @@ impl CampaignReport {
         for row in &self.rows {
             let boot = row.worst_boot_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
             let outcomes: Vec<_> = row.outcomes.iter().map(|(what, n)| format!("{n} {what}")).collect();
-            let outcomes = outcomes.join(", ");
+            let mut outcomes = outcomes.join(", ");
+            if row.joined > 0 {
+                outcomes += &format!("; {} of them by a way that was known", row.joined);
+            }
             line(format_args!("{:width$}  {:>8}  {:>7.1}  {boot:>8}  {outcomes}", row.name, row.points, row.cpu_s));
         }
         let points: u64 = self.rows.iter().map(|row| row.points).sum();

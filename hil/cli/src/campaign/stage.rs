@@ -4,15 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use same54_sim::{Board, BoardConfig, EventKind, RunStop};
+use sim_base::Instant;
 use update_image::layout::{self, SLOT};
 use update_image::sim::{SimNor, Supply};
 use update_store::{Store, StoreError, next_block_len};
 
 use crate::artifacts::{Program, Workspace};
 use crate::error::Error;
-use crate::scenario;
+use crate::rig::Programs;
+use crate::scenario::{self, Images};
 
-/// Virtual time between two looks at the core.
+/// Virtual time between two looks at the core; while flash is busy, nobody looks: the bootloader waits.
 const LOOK: Duration = Duration::from_micros(500);
 /// The longest that a start may take: an update of the whole slot takes half a minute.
 pub(crate) const LONGEST: Duration = Duration::from_secs(120);
@@ -47,12 +49,17 @@ impl Stage {
     /// Builds the programs.
     pub(crate) fn new(workspace: &Workspace) -> Result<Self, Error> {
         let (programs, images) = scenario::programs(workspace)?;
-        Ok(Self {
-            bootloader: programs.bootloader,
-            bootloader_image: programs.bootloader_image,
-            old: images.old,
-            new: images.new,
-        })
+        Ok(Self::of(&programs, &images))
+    }
+
+    /// With programs that are built already.
+    pub(crate) fn of(programs: &Programs, images: &Images) -> Self {
+        Self {
+            bootloader: programs.bootloader.clone(),
+            bootloader_image: programs.bootloader_image.clone(),
+            old: images.old.clone(),
+            new: images.new.clone(),
+        }
     }
 
     /// Builds the images, and takes the bootloader from the file `elf`.
@@ -91,7 +98,7 @@ impl Stage {
 pub(crate) fn run(board: &mut Board, time: Duration, until_reset: bool) -> End {
     let end = board.now() + time;
     loop {
-        let stop = board.run_until((board.now() + LOOK).min(end));
+        let stop = board.run_until(next_look(board).min(end));
         if !board.is_powered() {
             return End::NoPower;
         }
@@ -108,6 +115,12 @@ pub(crate) fn run(board: &mut Board, time: Duration, until_reset: bool) -> End {
             return End::Time;
         }
     }
+}
+
+/// Until when a board need not be looked at.
+pub(crate) fn next_look(board: &Board) -> Instant {
+    let busy = board.flash_busy_until().into_iter().flatten().max();
+    busy.unwrap_or(Instant::ZERO).max(board.now() + LOOK)
 }
 
 /// A littlefs volume with these files, each written block by block as a download does.

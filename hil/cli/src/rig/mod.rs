@@ -113,24 +113,50 @@ impl Rig {
         verbose: bool,
     ) -> Result<Self, Error> {
         let rng = Rng::new(seed);
-        let Network { lan, cloud, device_key, bridge } = network(&rng, capture, broker)?;
+        let network = network(&rng, capture, broker)?;
         let mut board = Board::new(BoardConfig { seed: rng.fork("board").next_u64(), flash_timing: false });
-        board.plug_ethernet(Box::new(lan.clone()));
+        board.plug_ethernet(Box::new(network.lan.clone()));
         board.power_on();
         let board = Arc::new(Mutex::new(board));
         let mut session = BoardSession::virtual_board(Arc::clone(&board))?;
-        let record = provisioning_record(&device_key)?;
+        let record = provisioning_record(&network.device_key)?;
         session.flash(&[
             (programs.bootloader_image.0, &programs.bootloader_image.1),
             (layout::SLOT.start, &programs.slot_image),
             (layout::PROVISIONING.start, &record),
         ])?;
+        let rig = Self::assemble(session, board, network, programs, verbose)?;
+        // What flashing did is no part of the scenario.
+        rig.board().take_events();
+        rig.board().set_flash_timing(true);
+        Ok(rig)
+    }
+
+    /// The parts around a board without supply, which another rig of the same seed has flashed; switches it on and lets
+    /// it run.
+    pub fn around(mut board: Board, programs: &Programs, seed: u64) -> Result<Self, Error> {
+        let network = network(&Rng::new(seed), None, None)?;
+        board.plug_ethernet(Box::new(network.lan.clone()));
+        board.power_on();
+        let board = Arc::new(Mutex::new(board));
+        let session = BoardSession::virtual_board(Arc::clone(&board))?;
+        Self::assemble(session, board, network, programs, false)
+    }
+
+    fn assemble(
+        session: BoardSession,
+        board: Arc<Mutex<Board>>,
+        network: Network,
+        programs: &Programs,
+        verbose: bool,
+    ) -> Result<Self, Error> {
+        let Network { lan, cloud, bridge, .. } = network;
         let firmware_logs = programs
             .firmware
             .iter()
             .map(|(version, elf)| Ok((version.clone(), LogReader::new(elf)?)))
             .collect::<Result<_, Error>>()?;
-        let rig = Self {
+        Ok(Self {
             session,
             board,
             lan,
@@ -145,11 +171,7 @@ impl Rig {
             verbose,
             stuck: None,
             coverage: None,
-        };
-        // What flashing did is no part of the scenario.
-        rig.board().take_events();
-        rig.board().set_flash_timing(true);
-        Ok(rig)
+        })
     }
 
     /// Resets the board and lets it run.
@@ -196,17 +218,35 @@ impl Rig {
     pub fn advance(&mut self, time: Duration) {
         let end = self.now() + time;
         while self.now() < end && self.stuck.is_none() {
-            let next = (self.now() + QUANTUM).min(end);
-            let stop = self.board().run_until(next);
-            self.collect();
-            self.stuck = match stop {
-                RunStop::Lockup => Some(Stuck::Lockup),
-                RunStop::Halted => Some(Stuck::Halted { pc: self.board().register(15) }),
-                RunStop::Time if self.broker_failure().is_some() => self.broker_failure().map(Stuck::Broker),
-                RunStop::Time if self.started.elapsed() > WATCHDOG => Some(Stuck::Watchdog),
-                RunStop::Time => None,
-            };
+            self.look(end);
         }
+    }
+
+    /// As [`advance`](Self::advance), but comes back, with true, where the program begins a flash operation, if the board
+    /// stops there ([`Board::stop_at_flash_operations`]).
+    pub fn advance_to_operation(&mut self, time: Duration) -> bool {
+        let end = self.now() + time;
+        while self.now() < end && self.stuck.is_none() {
+            if self.look(end) == RunStop::Operation {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets the board run for one look's worth of time, at most to `end`.
+    fn look(&mut self, end: Instant) -> RunStop {
+        let next = (self.now() + QUANTUM).min(end);
+        let stop = self.board().run_until(next);
+        self.collect();
+        self.stuck = match stop {
+            RunStop::Lockup => Some(Stuck::Lockup),
+            RunStop::Halted => Some(Stuck::Halted { pc: self.board().register(15) }),
+            RunStop::Time if self.broker_failure().is_some() => self.broker_failure().map(Stuck::Broker),
+            RunStop::Time if self.started.elapsed() > WATCHDOG => Some(Stuck::Watchdog),
+            RunStop::Time | RunStop::Operation => None,
+        };
+        stop
     }
 
     fn broker_failure(&self) -> Option<String> {

@@ -7,6 +7,7 @@ mod steps;
 
 pub use definition::{DownloadFault, Faults, ImageFault, ManifestFault, Scenario, all, select};
 pub use steps::Step;
+pub(crate) use steps::offer;
 
 use std::fs::File;
 use std::path::PathBuf;

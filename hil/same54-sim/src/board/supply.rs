@@ -114,6 +114,14 @@ impl Board {
         self.planned_cut = Some(PlannedCut { remaining: skip, share, at: None });
     }
 
+    /// From now on [`run_until`](Self::run_until) comes back with [`RunStop::Operation`](crate::RunStop::Operation)
+    /// whenever the program begins a flash operation, or no longer. Flash timing must be on.
+    pub fn stop_at_flash_operations(&mut self, on: bool) {
+        self.operations_seen = self.operations();
+        self.stops_at_operations = on;
+        self.operation_begun = false;
+    }
+
     /// Cuts the supply when the core has reached `cycle`, between two instructions.
     /// [`run_until`](Self::run_until) comes back then.
     pub fn cut_power_at_cycle(&mut self, cycle: u64) {
@@ -169,6 +177,7 @@ impl Board {
         self.supply.off_since = self.now();
         self.planned_cut = None;
         self.operations_seen = [None; 2];
+        self.operation_begun = false;
         self.event(EventKind::PowerOff { torn });
     }
 }

@@ -428,6 +428,26 @@ fn the_core_waits_while_the_serial_memory_answers() {
 }
 
 #[test]
+fn a_board_stops_where_a_flash_operation_begins_if_it_is_asked_to() {
+    let mut board = counting();
+    board.run_until(millis(1));
+    let erase = |board: &mut Board, addr| {
+        set(board, NVM_ADDR, addr);
+        board.debug_write(NVM_CTRLB, Size::Half, 0xA501).expect("NVMCTRL");
+    };
+    board.stop_at_flash_operations(true);
+    assert_eq!(board.run_until(millis(2)), RunStop::Time);
+    erase(&mut board, 0x8_0000);
+    assert_eq!(board.run_until(millis(100)), RunStop::Operation);
+    assert_eq!(board.now(), millis(2));
+    assert_eq!(board.snapshot().run_until(millis(100)), RunStop::Time, "each is told of once");
+    assert_eq!(board.run_until(millis(100)), RunStop::Time);
+    board.stop_at_flash_operations(false);
+    erase(&mut board, 0x8_2000);
+    assert_eq!(board.run_until(millis(200)), RunStop::Time);
+}
+
+#[test]
 fn a_cut_in_a_nor_program_leaves_the_rest_of_the_array_alone() {
     let mut board = counting();
     board.run_until(millis(1));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sim_base::Rng;
 
+use crate::board::Hash64;
+
 /// Bytes of the N25Q256A.
 pub(crate) const SIZE: u32 = 0x0200_0000;
 /// Bytes per chunk: the smallest erase unit.
@@ -33,6 +35,11 @@ pub trait NorCells: Send {
 
     /// How often the 4 KiB around `addr` were erased.
     fn erases(&self, addr: u32) -> u32;
+
+    /// See [`Board::likeness`](crate::Board::likeness). None if chance or a fault has a word in what is read or written.
+    fn likeness(&self) -> Option<u64> {
+        None
+    }
 
     /// A copy for a snapshot of the board.
     fn clone_box(&self) -> Box<dyn NorCells>;
@@ -113,6 +120,10 @@ impl NorCells for Array {
     fn store(&mut self, addr: u32, bytes: &[u8]) {
         for (n, byte) in bytes.iter().enumerate() {
             let at = (addr.wrapping_add(n as u32) % SIZE) as usize;
+            // What is as it should be stays shared, or erased.
+            if self.byte(at as u32) == *byte {
+                continue;
+            }
             let chunk = self.chunks[at / CHUNK].get_or_insert_with(|| Arc::new([0xFF; CHUNK]));
             Arc::make_mut(chunk)[at % CHUNK] = *byte;
         }
@@ -127,6 +138,18 @@ impl NorCells for Array {
 
     fn erases(&self, addr: u32) -> u32 {
         self.wear.get(&(addr % SIZE / CHUNK as u32)).copied().unwrap_or(0)
+    }
+
+    fn likeness(&self) -> Option<u64> {
+        let mut hash = Hash64::new();
+        for (n, chunk) in (0..).zip(&self.chunks) {
+            // An erased chunk may be there or not.
+            if let Some(chunk) = chunk.as_ref().filter(|chunk| chunk.iter().any(|byte| *byte != 0xFF)) {
+                hash.number(n);
+                hash.bytes(chunk.as_slice());
+            }
+        }
+        self.unsteady.is_empty().then(|| hash.finish())
     }
 
     fn clone_box(&self) -> Box<dyn NorCells> {

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 use sim_base::{Instant, Rng};
 
+use crate::board::Hash64;
 use crate::spi_flash::{FlashContext, Frame, Lines, SpiFlash};
 use crate::tear::Tear;
 use array::Array;
@@ -491,6 +492,26 @@ impl SpiFlash for Nor {
 
     fn is_powered(&self) -> bool {
         self.powered
+    }
+
+    fn likeness(&self) -> Option<u64> {
+        if !self.suspended.is_empty() || self.status_cells.unsteady | self.nonvolatile.unsteady != 0 {
+            return None;
+        }
+        let mut hash = Hash64::new();
+        hash.number(self.cells.likeness()?);
+        hash.number(self.status_cells.value.into());
+        hash.number(self.nonvolatile.value.into());
+        hash.bytes(&self.otp);
+        if let Some(operation) = &self.operation {
+            hash.number(operation.addr.into());
+            match &operation.kind {
+                operation::Kind::Program(data) => hash.bytes(data),
+                operation::Kind::Erase(len) => hash.number((*len).into()),
+                _ => return None,
+            }
+        }
+        Some(hash.finish())
     }
 
     fn copy(&self, addr: u32, len: usize) -> Vec<u8> {

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use sim_base::Rng;
 
+use crate::board::Hash64;
+
 /// Bytes that share one code.
 pub(crate) const WORD: u32 = 8;
 
@@ -104,6 +106,18 @@ impl WeakWords {
     /// Whether all words are sound.
     pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// What must be known of all words beside their data; None if one reads differently each time.
+    pub(crate) fn likeness(&self) -> Option<u64> {
+        let mut hash = Hash64::new();
+        for (addr, weak) in &self.words {
+            if weak.unsteady != 0 || weak.unsteady_code != 0 {
+                return None;
+            }
+            hash.number(u64::from(*addr) << 8 | u64::from(weak.code));
+        }
+        Some(hash.finish())
     }
 
     /// Whether a word in `range` is not sound.

@@ -33,6 +33,7 @@ use std::time::Duration;
 use armv7m::Size;
 use sim_base::{Instant, Rng};
 
+use crate::board::Hash64;
 use crate::event::ResetCause;
 use crate::memory::{BANK_SIZE, FLASH_SIZE, Memory, NO_BANK, RAM_BASE, RAM_SIZE, USER_PAGE_BASE, USER_PAGE_SIZE};
 use crate::peripheral::{Context, Peripheral, Write};
@@ -171,6 +172,24 @@ impl Nvmctrl {
     /// When the operation in flight, if any, completes.
     pub(crate) fn busy_until(&self) -> Option<Instant> {
         self.operation.as_ref().map(|operation| operation.done_at)
+    }
+
+    /// See [`Board::likeness`](crate::Board::likeness).
+    pub(crate) fn likeness(&self) -> Option<u64> {
+        if !self.pulses.is_sound() || !self.queue.is_empty() {
+            return None;
+        }
+        let mut hash = Hash64::new();
+        if let Some(operation) = &self.operation {
+            hash.number(operation.addr.into());
+            hash.number(operation.len.into());
+            match &operation.kind {
+                Kind::Program(data) => hash.bytes(data),
+                Kind::Erase => {}
+                _ => return None,
+            }
+        }
+        Some(hash.finish())
     }
 
     /// Wait states of a read while the core runs at `cpu_hz` (25.8.1: CTRLA.RWS, CTRLA.AUTOWS).

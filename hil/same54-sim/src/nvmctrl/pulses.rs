@@ -12,6 +12,11 @@ pub trait NvmPulses: Send {
     /// Erases `cells`: all bits become 1. False as for [`program`](Self::program).
     fn erase(&mut self, addr: u32, cells: &mut [u8]) -> bool;
 
+    /// Whether every pulse does what it should, from now on too.
+    fn is_sound(&self) -> bool {
+        false
+    }
+
     /// A copy for a snapshot of the board.
     fn clone_box(&self) -> Box<dyn NvmPulses>;
 }
@@ -28,6 +33,10 @@ impl NvmPulses for SoundPulses {
 
     fn erase(&mut self, _addr: u32, cells: &mut [u8]) -> bool {
         cells.fill(0xFF);
+        true
+    }
+
+    fn is_sound(&self) -> bool {
         true
     }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hub::update::Forgery;
-use hub::{DeployOptions, EventKind as Cloud, FileFault, ImportManifest, State, UpdateId};
+use hub::{DeployOptions, DeploymentId, EventKind as Cloud, FileFault, ImportManifest, State, UpdateId};
 use serde_json::Value;
+use sim_base::Instant;
 
 use super::super::context::{Abort, Context};
 use super::super::{DownloadFault, ManifestFault, NEW, OLD};
@@ -18,11 +19,26 @@ const IN_PROGRESS: i64 = 6;
 /// `deviceUpdate.agent.state` after a failure.
 pub const FAILED: i64 = 255;
 
+/// Imports `image` as the update to [`NEW`] and deploys it to [`DEVICE`]; its file has this fault.
+pub fn offer(
+    cloud: &mut hub::Cloud,
+    now: Instant,
+    image: &[u8],
+    fault: Option<FileFault>,
+    options: DeployOptions,
+) -> Result<DeploymentId, Error> {
+    let id = UpdateId { provider: "Contoso".into(), name: "same54-firmware".into(), version: NEW.into() };
+    let manifest = ImportManifest::firmware(id, MANUFACTURER, MODEL, FILE, image, "2026-01-01T00:00:00.0000000Z");
+    let update = cloud.import_update(now, &manifest, &[(FILE, image)]).map_err(|why| Error::Hub(why.to_string()))?;
+    if let Some(fault) = fault {
+        cloud.set_file_fault(FILE, fault);
+    }
+    cloud.deploy(now, DEVICE, &update, options).map_err(|why| Error::Hub(why.to_string()))
+}
+
 /// Imports the update and deploys it.
 fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
-    let id = UpdateId { provider: "Contoso".into(), name: "same54-firmware".into(), version: NEW.into() };
     let image = &context.deployed;
-    let manifest = ImportManifest::firmware(id, MANUFACTURER, MODEL, FILE, image, "2026-01-01T00:00:00.0000000Z");
     let offset = context.rng.below(image.len() as u64);
     let fault = context.scenario.faults.download.map(|fault| match fault {
         DownloadFault::FlipByte => FileFault { flip_byte_at: Some(offset), ..FileFault::default() },
@@ -32,15 +48,7 @@ fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
     });
     let options = DeployOptions { forgery, ..DeployOptions::default() };
     let now = context.rig.now();
-    let deployed = {
-        let mut cloud = context.rig.cloud();
-        let update =
-            cloud.import_update(now, &manifest, &[(FILE, image)]).map_err(|why| Error::Hub(why.to_string()))?;
-        if let Some(fault) = fault {
-            cloud.set_file_fault(FILE, fault);
-        }
-        cloud.deploy(now, DEVICE, &update, options).map_err(|why| Error::Hub(why.to_string()))?
-    };
+    let deployed = offer(&mut context.rig.cloud(), now, image, fault, options)?;
     context.deployment = Some(deployed);
     Ok(())
 }

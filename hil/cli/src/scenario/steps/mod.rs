@@ -7,6 +7,7 @@ mod start;
 mod swap;
 mod verdict;
 
+pub(crate) use deploy::offer;
 use serde::{Deserialize, Serialize};
 
 use super::context::{Abort, Context};
