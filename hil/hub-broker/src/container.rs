@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -54,19 +55,35 @@ pub(crate) struct Container {
     container: Option<testcontainers::Container<GenericImage>>,
     /// Ends the container when it is closed.
     _life: File,
-    log: PathBuf,
+    stopgap: Stopgap,
 }
 
-/// The log, opened where it is first read: that waits for the container.
-struct Log(PathBuf, Option<File>);
+/// The other end of the log's pipe, until the container has it: without one, what is read is the end.
+type Stopgap = Arc<Mutex<Option<File>>>;
+
+/// The log. It is open before the container starts: what that writes while nobody reads would be lost.
+struct Log {
+    pipe: File,
+    stopgap: Stopgap,
+}
+
+impl Log {
+    fn open(pipe: &Path) -> std::io::Result<Self> {
+        let stopgap = Arc::new(Mutex::new(Some(open(pipe)?)));
+        Ok(Self { pipe: File::open(pipe)?, stopgap })
+    }
+}
 
 impl Read for Log {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match &mut self.1 {
-            Some(file) => file.read(buffer),
-            None => self.1.insert(File::open(&self.0)?).read(buffer),
-        }
+        let len = self.pipe.read(buffer)?;
+        close(&self.stopgap);
+        Ok(len)
     }
+}
+
+fn close(stopgap: &Stopgap) {
+    drop(stopgap.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 impl Container {
@@ -91,8 +108,9 @@ impl Container {
             mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(|why| failed(pipe)(why.into()))?;
         }
         let life = open(&life).map_err(failed(&life))?;
-        follow(slot, Log(log.clone(), None), tail.clone(), inputs);
-        let mut own = Self { container: None, _life: life, log };
+        let log = Log::open(&log).map_err(failed(&log))?;
+        let mut own = Self { container: None, _life: life, stopgap: Arc::clone(&log.stopgap) };
+        follow(slot, log, tail.clone(), inputs);
         let started = request(image, address, &config, &link).start();
         own.container = Some(started.map_err(|error| explain(image, address, &error, &tail))?);
         Ok(own)
@@ -106,8 +124,8 @@ impl Drop for Container {
             // It has nobody to report to.
             let _ = std::thread::spawn(move || drop(container)).join();
         }
-        // Whoever still waits for the log to be opened is let go.
-        let _ = open(&self.log);
+        // Whoever still waits for the log's first line is let go.
+        close(&self.stopgap);
     }
 }
 
@@ -263,7 +281,7 @@ mod tests {
             mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         }
         let (sender, inputs) = std::sync::mpsc::channel();
-        follow(0, Log(log, None), Tail::default(), sender);
+        follow(0, Log::open(&log).expect("a pipe"), Tail::default(), sender);
         let held = open(&life).expect("a pipe");
         let script = format!("{PIPES}{GUARD}").replace(LINK, &dir.path().to_string_lossy());
         let mut guard = std::process::Command::new("/bin/sh")

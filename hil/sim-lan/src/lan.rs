@@ -87,6 +87,8 @@ pub struct Lan {
     dns: dns::Table,
     dns_socket: SocketHandle,
     ntp_socket: SocketHandle,
+    /// Seconds by which the NTP server is ahead of the true time.
+    ntp_ahead: i64,
     /// Names in the order of their definition, for [`Service::name`].
     names: Vec<(Ipv4Addr, String)>,
     listeners: Vec<Listener>,
@@ -122,6 +124,7 @@ impl Lan {
             dns: dns::Table::new(),
             dns_socket,
             ntp_socket,
+            ntp_ahead: 0,
             names: Vec::new(),
             listeners: Vec::new(),
             next_conn: 0,
@@ -139,6 +142,12 @@ impl Lan {
         self.names.push((ip, name.clone()));
         self.dns.insert(name, ip);
         self.claim(ip);
+    }
+
+    /// The NTP server is so many seconds ahead of the true time from now on; negative, behind it. What it tells begins at
+    /// 1970.
+    pub fn set_ntp_ahead(&mut self, seconds: i64) {
+        self.ntp_ahead = seconds;
     }
 
     /// Removes `name` from the DNS; the address stays.
@@ -329,6 +338,8 @@ impl Lan {
 
     fn serve_ntp(&mut self) -> bool {
         let unix = self.utc(self.now);
+        let ahead = Duration::from_secs(self.ntp_ahead.unsigned_abs());
+        let unix = if self.ntp_ahead < 0 { unix.saturating_sub(ahead) } else { unix.saturating_add(ahead) };
         let socket = self.sockets.get_mut::<udp::Socket>(self.ntp_socket);
         let Ok((request, meta)) = socket.recv() else { return false };
         if let Some(reply) = ntp::reply(request, unix) {

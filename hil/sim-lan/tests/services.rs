@@ -116,10 +116,9 @@ fn dns_knows_the_hosts_and_no_other() {
     );
 }
 
-#[test]
-fn ntp_tells_epoch_plus_virtual_time() {
-    let config = LanConfig { epoch_unix: 1_900_000_000, ..LanConfig::default() };
-    let mut device = Device::with_address(Lan::new(config), DEVICE);
+/// What the NTP server of `lan` tells after 100 seconds, and what it says of that.
+fn ask_for_time(lan: Lan) -> (u64, LanEvent) {
+    let mut device = Device::with_address(lan, DEVICE);
     device.run(SECOND * 100, |_| false);
     let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 2], vec![0; 512]);
     let handle = device.sockets.add(udp::Socket::new(buffer(), buffer()));
@@ -135,11 +134,20 @@ fn ntp_tells_epoch_plus_virtual_time() {
         }
         !reply.is_empty()
     });
-    let transmit = u64::from(u32::from_be_bytes(reply[40..44].try_into().expect("4 bytes")));
     assert_eq!(reply[0], 0x1C);
-    assert_eq!(transmit - 2_208_988_800, 1_900_000_100);
-    let event = device.link.take_events().pop().expect("an event").1;
-    assert!(matches!(event, LanEvent::NtpReply { unix_seconds: 1_900_000_100, .. }), "{event}");
+    let transmit = u64::from(u32::from_be_bytes(reply[40..44].try_into().expect("4 bytes")));
+    (transmit - 2_208_988_800, device.link.take_events().pop().expect("an event").1)
+}
+
+#[test]
+fn ntp_tells_epoch_plus_virtual_time_unless_it_is_wrong() {
+    for (ahead, expected) in [(0, 1_900_000_100), (-1_200, 1_899_998_900), (86_400, 1_900_086_500)] {
+        let mut lan = Lan::new(LanConfig { epoch_unix: 1_900_000_000, ..LanConfig::default() });
+        lan.set_ntp_ahead(ahead);
+        let (told, event) = ask_for_time(lan);
+        assert_eq!(told, expected);
+        assert!(matches!(event, LanEvent::NtpReply { unix_seconds, .. } if unix_seconds == expected), "{event}");
+    }
 }
 
 #[test]

@@ -198,6 +198,16 @@ impl Rig {
         self.lan.lock().set_link_up(up);
     }
 
+    /// True time at `at`, since 1970.
+    pub fn utc(&self, at: Instant) -> Duration {
+        self.lan.lock().utc(at)
+    }
+
+    /// The LAN's time server is so many seconds ahead of the true time from now on.
+    pub fn set_time_server_ahead(&mut self, seconds: i64) {
+        self.lan.lock().set_ntp_ahead(seconds);
+    }
+
     /// Collects from now on what the programs execute.
     pub fn cover(&mut self, recorder: Option<Recorder>) {
         self.coverage = recorder;

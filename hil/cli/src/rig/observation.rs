@@ -147,6 +147,8 @@ fn cloud_entry(event: &hub::EventKind) -> Option<Row> {
         Cloud::RangeServed { file, offset, len, status } => {
             (Lane::Download, "range", format!("{status} {file} bytes {offset}+{len}"), Some(offset + len))
         }
+        Cloud::FaultActed { what, .. } => cloud("fault", format!("fault: {what}")),
+        Cloud::Throttled { operation, .. } => cloud("fault", format!("throttled: {operation:?}")),
         Cloud::DeploymentChanged { workflow, action, .. } => {
             cloud("deployment", format!("deployment {workflow}, action {action}"))
         }

@@ -2,19 +2,23 @@
 
 use std::path::Path;
 
+use hub::update::Forgery;
+use hub::{DeviceFault, FileFault};
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::scenario::steps::Step;
 
 /// The scenarios that come with `hil`, in the order in which `--all` runs them.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("update.toml", include_str!("../../../../fixtures/scenarios/update.toml")),
     ("corrupted-download.toml", include_str!("../../../../fixtures/scenarios/corrupted-download.toml")),
     ("forged-manifest.toml", include_str!("../../../../fixtures/scenarios/forged-manifest.toml")),
     ("forged-image.toml", include_str!("../../../../fixtures/scenarios/forged-image.toml")),
     ("power-cut-download.toml", include_str!("../../../../fixtures/scenarios/power-cut-download.toml")),
     ("power-cut-swap.toml", include_str!("../../../../fixtures/scenarios/power-cut-swap.toml")),
+    ("broken-download.toml", include_str!("../../../../fixtures/scenarios/broken-download.toml")),
+    ("unsteady-service.toml", include_str!("../../../../fixtures/scenarios/unsteady-service.toml")),
     ("rollback.toml", include_str!("../../../../fixtures/scenarios/rollback.toml")),
 ];
 
@@ -37,20 +41,20 @@ pub struct Scenario {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Faults {
-    /// In the deployment that the hub signs.
-    pub manifest: Option<ManifestFault>,
+    /// In the deployment that the hub sends.
+    pub manifest: Option<Forgery>,
     /// In the image that is deployed.
     pub image: Option<ImageFault>,
-    /// In what the file server sends.
+    /// In what the file server sends, at a place that the seed decides.
     pub download: Option<DownloadFault>,
-}
-
-/// A fault of the deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ManifestFault {
-    /// The manifest's JWS does not verify.
-    ForgedSignature,
+    /// In what the file server sends, in the members of the hub's API.
+    pub file: Option<FileFault>,
+    /// In the hub's conversation with the device, from the deployment on.
+    #[serde(default)]
+    pub device: Vec<DeviceFault>,
+    /// Seconds by which the LAN's time server is ahead of the true time; negative, behind it.
+    #[serde(default)]
+    pub clock: i64,
 }
 
 /// A fault of the image.

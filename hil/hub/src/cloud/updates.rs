@@ -85,6 +85,11 @@ impl Cloud {
         self.files.set_fault(name, fault)
     }
 
+    /// The fault of the file `name`, with what is left of it.
+    pub fn file_fault(&self, name: &str) -> Option<&FileFault> {
+        self.files.faults().find(|(known, _)| *known == name).map(|(_, fault)| fault)
+    }
+
     /// Takes back a durable entry, in any order; false for one that is not of Device Update.
     pub(super) fn restore_update(&mut self, key: &str, value: &[u8]) -> Result<bool, String> {
         let known = self.adu.restore(key, value, &mut self.files)?;

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use hub::update::Forgery;
 use hub::{DeployOptions, DeploymentId, EventKind as Cloud, FileFault, ImportManifest, State, UpdateId};
 use serde_json::Value;
 use sim_base::Instant;
 
 use super::super::context::{Abort, Context};
-use super::super::{DownloadFault, ManifestFault, NEW, OLD};
+use super::super::{DownloadFault, NEW, OLD};
 use crate::error::Error;
 use crate::rig::{DEVICE, MANUFACTURER, MODEL, Running, What};
 
@@ -40,14 +39,17 @@ pub fn offer(
 fn deploy(context: &mut Context<'_>) -> Result<(), Abort> {
     let image = &context.deployed;
     let offset = context.rng.below(image.len() as u64);
-    let fault = context.scenario.faults.download.map(|fault| match fault {
-        DownloadFault::FlipByte => FileFault { flip_byte_at: Some(offset), ..FileFault::default() },
-    });
-    let forgery = context.scenario.faults.manifest.map(|fault| match fault {
-        ManifestFault::ForgedSignature => Forgery::Signature,
-    });
-    let options = DeployOptions { forgery, ..DeployOptions::default() };
+    let faults = &context.scenario.faults;
+    let mut fault = faults.file.clone();
+    match faults.download {
+        Some(DownloadFault::FlipByte) => fault.get_or_insert_default().flip_byte_at = Some(offset),
+        None => {}
+    }
+    let options = DeployOptions { forgery: faults.manifest, ..DeployOptions::default() };
     let now = context.rig.now();
+    for fault in &faults.device {
+        context.rig.cloud().inject_fault(now, DEVICE, *fault).map_err(|why| Error::Hub(why.to_string()))?;
+    }
     let deployed = offer(&mut context.rig.cloud(), now, image, fault, options)?;
     context.deployment = Some(deployed);
     Ok(())

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod download;
+mod faults;
 mod rollback;
 mod start;
 mod swap;
@@ -47,6 +48,8 @@ pub enum Step {
     Rollback,
     /// The new version confirms itself, and the service judges the deployment.
     Report,
+    /// What the scenario says goes wrong with time and services has gone wrong.
+    FaultsActed,
 }
 
 impl Step {
@@ -68,6 +71,7 @@ impl Step {
             Self::Unconfirmed => "unconfirmed",
             Self::Rollback => "rollback",
             Self::Report => "report",
+            Self::FaultsActed => "faults-acted",
         }
     }
 
@@ -89,6 +93,7 @@ impl Step {
             Self::Unconfirmed => rollback::unconfirmed(context),
             Self::Rollback => rollback::rollback(context),
             Self::Report => verdict::report(context),
+            Self::FaultsActed => faults::acted(context),
         }
     }
 }
@@ -111,7 +116,9 @@ mod tests {
 
     #[test]
     fn step_is_called_the_same_in_scenarios_and_reports() {
-        for step in [Step::Boot, Step::BlockWrite, Step::PowerCutDownload, Step::Unconfirmed, Step::Rollback] {
+        for step in
+            [Step::Boot, Step::BlockWrite, Step::PowerCutDownload, Step::Unconfirmed, Step::Rollback, Step::FaultsActed]
+        {
             assert_eq!(serde_json::to_value(step).unwrap(), step.id());
         }
     }
