@@ -46,6 +46,11 @@ start_engine() {
 docker version >/dev/null 2>&1 || start_engine
 if [ -z "$no_engine" ]; then
   hil/hub-broker/image hil-mosquitto
+  # An engine that answers may still be one that can start nothing here, in a sandbox for example.
+  why=$(timeout 60 docker run --rm --publish 127.0.0.2::8883 --entrypoint /bin/sh hil-mosquitto -c true 2>&1) ||
+    no_engine="the container engine starts no container: $(printf '%s' "$why" | tail -n 1)"
+fi
+if [ -z "$no_engine" ]; then
   export HIL_BROKER_IMAGE=hil-mosquitto
   echo "docker $(docker version --format '{{.Server.Version}}'), image $HIL_BROKER_IMAGE"
 else
