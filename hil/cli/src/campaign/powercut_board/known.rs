@@ -1,8 +1,8 @@
 //! States of boards from which the way to the application is known, so that it need not be gone again.
 //!
 //! A board that was cut and started anew soon stands where another one stood before it: with the same in its core, in RAM
-//! and in both flashes, about to erase the same block. Both are then the same but for the time, caches and wear, for
-//! which the bootloader does not ask, and go the same way. Where the stack's end and the statics' end leave RAM free in
+//! and in both flashes, about to erase the same block. Both then differ at most in time, caches, wear and the registers of
+//! other peripherals, none of which the bootloader decides by, and go the same way. Where the stack's end and the statics' end leave RAM free in
 //! between, nothing is alive.
 
 use std::collections::BTreeMap;
