@@ -16,6 +16,7 @@ use smoltcp::wire::{
 
 use crate::capture::Capture;
 use crate::event::{LanEvent, Service};
+use crate::ntp::NtpFault;
 use crate::port::Port;
 use crate::tcp::{Admission, ConnId, Listener, Syn, TcpService};
 use crate::{dhcp, dns, ntp};
@@ -87,8 +88,7 @@ pub struct Lan {
     dns: dns::Table,
     dns_socket: SocketHandle,
     ntp_socket: SocketHandle,
-    /// Seconds by which the NTP server is ahead of the true time.
-    ntp_ahead: i64,
+    ntp_fault: NtpFault,
     /// Names in the order of their definition, for [`Service::name`].
     names: Vec<(Ipv4Addr, String)>,
     listeners: Vec<Listener>,
@@ -124,7 +124,7 @@ impl Lan {
             dns: dns::Table::new(),
             dns_socket,
             ntp_socket,
-            ntp_ahead: 0,
+            ntp_fault: NtpFault::default(),
             names: Vec::new(),
             listeners: Vec::new(),
             next_conn: 0,
@@ -144,10 +144,9 @@ impl Lan {
         self.claim(ip);
     }
 
-    /// The NTP server is so many seconds ahead of the true time from now on; negative, behind it. What it tells begins at
-    /// 1970.
-    pub fn set_ntp_ahead(&mut self, seconds: i64) {
-        self.ntp_ahead = seconds;
+    /// The NTP server has this fault from now on, in place of an earlier one.
+    pub fn set_ntp_fault(&mut self, fault: NtpFault) {
+        self.ntp_fault = fault;
     }
 
     /// Removes `name` from the DNS; the address stays.
@@ -338,11 +337,11 @@ impl Lan {
 
     fn serve_ntp(&mut self) -> bool {
         let unix = self.utc(self.now);
-        let ahead = Duration::from_secs(self.ntp_ahead.unsigned_abs());
-        let unix = if self.ntp_ahead < 0 { unix.saturating_sub(ahead) } else { unix.saturating_add(ahead) };
         let socket = self.sockets.get_mut::<udp::Socket>(self.ntp_socket);
         let Ok((request, meta)) = socket.recv() else { return false };
-        if let Some(reply) = ntp::reply(request, unix) {
+        if let Some(request) = ntp::request(request) {
+            let unix = self.ntp_fault.strike(unix);
+            let reply = ntp::reply(request, unix);
             let IpAddress::Ipv4(ip) = meta.endpoint.addr;
             let peer = SocketAddrV4::new(ip, meta.endpoint.port);
             self.events.push((self.now, LanEvent::NtpReply { peer, unix_seconds: unix.as_secs() }));

@@ -29,5 +29,6 @@ mod tcp;
 pub use event::{LanEvent, Service};
 pub use fault::{FaultConfig, FaultCounts, FaultyLink};
 pub use lan::{GATEWAY, Lan, LanConfig, NETWORK, PREFIX_LEN};
+pub use ntp::NtpFault;
 pub use shared::SharedLan;
 pub use tcp::{ConnId, Outbox, TcpService};

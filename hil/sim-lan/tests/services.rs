@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim_base::{EthernetLink, Instant, Rng};
-use sim_lan::{ConnId, FaultConfig, FaultyLink, GATEWAY, Lan, LanConfig, LanEvent, Outbox, SharedLan, TcpService};
+use sim_lan::{
+    ConnId, FaultConfig, FaultyLink, GATEWAY, Lan, LanConfig, LanEvent, NtpFault, Outbox, SharedLan, TcpService,
+};
 use smoltcp::socket::tcp::State;
 use smoltcp::socket::{dns, icmp, udp};
 use smoltcp::wire::{DnsQueryType, Icmpv4Packet, Icmpv4Repr, IpAddress, IpEndpoint};
@@ -143,7 +145,7 @@ fn ask_for_time(lan: Lan) -> (u64, LanEvent) {
 fn ntp_tells_epoch_plus_virtual_time_unless_it_is_wrong() {
     for (ahead, expected) in [(0, 1_900_000_100), (-1_200, 1_899_998_900), (86_400, 1_900_086_500)] {
         let mut lan = Lan::new(LanConfig { epoch_unix: 1_900_000_000, ..LanConfig::default() });
-        lan.set_ntp_ahead(ahead);
+        lan.set_ntp_fault(NtpFault { ahead, ..NtpFault::default() });
         let (told, event) = ask_for_time(lan);
         assert_eq!(told, expected);
         assert!(matches!(event, LanEvent::NtpReply { unix_seconds, .. } if unix_seconds == expected), "{event}");

@@ -54,6 +54,13 @@ impl CloudError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Mqtt(iot_hub::Error::Refused(4 | 5)))
     }
+
+    /// Whether a wrong clock would explain it: a token that seems to have expired, a certificate that is not valid.
+    pub(super) fn may_be_the_clock(&self) -> bool {
+        // An error code begins with the status that it refines.
+        let unauthorised = matches!(self, Self::Refused(401 | 401_000..=401_999));
+        unauthorised || self.is_refusal() || *self == Self::Tls(device_tls::Reason::CertificateTime)
+    }
 }
 
 impl From<NetError> for CloudError {
@@ -80,6 +87,38 @@ impl From<device_tls::Error<NetError>> for CloudError {
             device_tls::Error::Io(error) => Self::Net(error),
             device_tls::Error::UnexpectedEof | device_tls::Error::Closed => Self::Closed,
             error => Self::Tls(error.reason()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use device_tls::Reason;
+    use iot_hub::Error as Mqtt;
+
+    use super::*;
+
+    #[test]
+    fn clock_is_doubted_for_refused_tokens_and_certificates_out_of_their_time() {
+        for error in [
+            CloudError::Refused(401),
+            CloudError::Refused(401_002),
+            CloudError::Mqtt(Mqtt::Refused(4)),
+            CloudError::Mqtt(Mqtt::Refused(5)),
+            CloudError::Tls(Reason::CertificateTime),
+        ] {
+            assert!(error.may_be_the_clock(), "{error:?}");
+        }
+        for error in [
+            CloudError::Refused(400_004),
+            CloudError::Refused(404_002),
+            CloudError::Mqtt(Mqtt::Refused(3)),
+            CloudError::Mqtt(Mqtt::TimedOut),
+            CloudError::Tls(Reason::UnknownIssuer),
+            CloudError::Timeout,
+            CloudError::Closed,
+        ] {
+            assert!(!error.may_be_the_clock(), "{error:?}");
         }
     }
 }

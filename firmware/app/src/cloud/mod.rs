@@ -307,6 +307,9 @@ pub async fn run<F: NorFlash, N: NorFlash>(parts: Parts<'_, F, N>) -> Result<cor
             Ok(hub::End::Renew) => continue,
             Err(error) => {
                 warn!("hub: {} ({})", error.as_str(), error.code());
+                if error.may_be_the_clock() {
+                    wall_clock::doubt();
+                }
                 if error.is_refusal() && matches!(settings.route, Route::Dps { .. }) {
                     // The device may have been moved to another hub.
                     assignment = None;

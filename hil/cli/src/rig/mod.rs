@@ -18,7 +18,7 @@ use hub::{Cloud, CloudConfig, Endpoint, Enrolment, Keys};
 use hub_broker::Place;
 use same54_sim::{Board, BoardConfig, EventKind as BoardEvent, RunStop};
 use sim_base::{Instant, Rng};
-use sim_lan::{Lan, LanConfig, SharedLan};
+use sim_lan::{Lan, LanConfig, NtpFault, SharedLan};
 use update_image::layout;
 
 use crate::board::{BoardSession, LogReader};
@@ -33,7 +33,7 @@ const QUANTUM: Duration = Duration::from_millis(1);
 /// Wall-clock time after which a simulation is taken for hung.
 const WATCHDOG: Duration = Duration::from_secs(300);
 /// UTC at the start of virtual time: 2026-01-01T00:00:00Z.
-const EPOCH: u64 = 1_767_225_600;
+pub const EPOCH: u64 = 1_767_225_600;
 
 const HUB: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 10);
 const DPS: Ipv4Addr = Ipv4Addr::new(10, 54, 0, 11);
@@ -203,9 +203,9 @@ impl Rig {
         self.lan.lock().utc(at)
     }
 
-    /// The LAN's time server is so many seconds ahead of the true time from now on.
-    pub fn set_time_server_ahead(&mut self, seconds: i64) {
-        self.lan.lock().set_ntp_ahead(seconds);
+    /// The LAN's time server has this fault from now on.
+    pub fn set_time_fault(&mut self, fault: NtpFault) {
+        self.lan.lock().set_ntp_fault(fault);
     }
 
     /// Collects from now on what the programs execute.

@@ -5,7 +5,7 @@ mod context;
 mod definition;
 mod steps;
 
-pub use definition::{DownloadFault, Faults, ImageFault, Scenario, all, select};
+pub use definition::{ClockFault, DownloadFault, Faults, ImageFault, Scenario, all, select};
 pub use steps::Step;
 pub(crate) use steps::offer;
 
@@ -155,7 +155,9 @@ fn run_one(
     let mut rig = Rig::new(programs, options.seed, capture, options.broker.as_ref(), options.verbose)?;
     *broker = rig.broker();
     rig.cover(coverage.take());
-    rig.set_time_server_ahead(scenario.faults.clock);
+    if let Some(fault) = scenario.faults.clock {
+        rig.set_time_fault(fault.into());
+    }
     let mut context = Context::new(rig, scenario, images, options)?;
     let mut steps = Vec::new();
     let mut failed = false;

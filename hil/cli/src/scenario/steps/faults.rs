@@ -19,14 +19,19 @@ pub fn acted(context: &mut Context<'_>) -> Result<(), Abort> {
         let acted = seen.filter(|seen| matches!(seen.what, What::Cloud(Cloud::FaultActed { .. }))).count();
         context.check("times that the hub failed the device", format!("{asked}"), acted, acted == asked as usize)?;
     }
-    if faults.clock != 0 {
-        let told = context.rig.observations().iter().find_map(|seen| match seen.what {
+    if let Some(fault) = faults.clock {
+        let told = context.rig.observations().iter().filter_map(|seen| match seen.what {
             What::Lan(LanEvent::NtpReply { unix_seconds, .. }) => {
                 Some(unix_seconds as i64 - context.rig.utc(seen.at).as_secs() as i64)
             }
             _ => None,
         });
-        context.check_eq("seconds that the time server was ahead", faults.clock, told.unwrap_or(0))?;
+        let wrong: Vec<_> = told.filter(|ahead| *ahead != 0).collect();
+        let ahead = wrong.first().copied().unwrap_or(0);
+        context.check_eq("seconds that the time server was ahead", fault.ahead, ahead)?;
+        if let Some(asked) = fault.remaining {
+            context.check_eq("answers of the time server that were wrong", asked as usize, wrong.len())?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ use super::super::{NEW, OLD};
 use crate::rig::{DEVICE, DPS_HOST, HUB_HOST, MANUFACTURER, MODEL, Running, What};
 use update_image::layout;
 
+/// Virtual time for a connection with a service; a device that was told a wrong time may need three minutes.
+const CONNECTING: Duration = Duration::from_secs(180);
 const MODEL_ID: &str = "dtmi:azure:iot:deviceUpdateContractModel;";
 
 pub fn boot(context: &mut Context<'_>) -> Result<(), Abort> {
@@ -55,7 +57,7 @@ pub fn cloud(context: &mut Context<'_>) -> Result<(), Abort> {
     let (version, suite) = tls(context, DPS_HOST)?;
     context.check_eq("TLS version with provisioning", "TLSv1_2".to_owned(), version)?;
     context.check_eq("cipher suite", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned(), suite)?;
-    let device = context.expect("provisioned", Duration::from_secs(30), |seen| match &seen.what {
+    let device = context.expect("provisioned", CONNECTING, |seen| match &seen.what {
         What::Cloud(Cloud::DpsAssigned { device, .. }) => Some(device.clone()),
         _ => None,
     })?;
@@ -104,7 +106,7 @@ pub fn cloud(context: &mut Context<'_>) -> Result<(), Abort> {
 }
 
 fn tls(context: &mut Context<'_>, host: &str) -> Result<(String, String), Abort> {
-    Ok(context.expect(&format!("TLS with {host}"), Duration::from_secs(60), |seen| match &seen.what {
+    Ok(context.expect(&format!("TLS with {host}"), CONNECTING, |seen| match &seen.what {
         What::Cloud(Cloud::TlsEstablished { sni: Some(sni), version, suite, .. }) if sni == host => {
             Some((version.clone(), suite.clone()))
         }
