@@ -1,35 +1,16 @@
 //! The main job with the device's MQTT going through a real Mosquitto, as a child process and in a container.
 
+#[path = "../../hub-broker/tests/support/brokers.rs"]
+mod brokers;
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use brokers::{has_mosquitto, image};
 use serde_json::Value;
-
-/// Whether `mosquitto` is installed. Where CI=true it has to be.
-fn has_mosquitto() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = dirs.map(|dir| dir.join("mosquitto")).any(|program| program.is_file());
-    assert!(found || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "mosquitto is missing");
-    if !found {
-        eprintln!("skipped: mosquitto is not installed");
-    }
-    found
-}
-
-/// The image that containers can be made of here: what `.ci/run` prepares where it can start an engine.
-fn image() -> Option<String> {
-    let image = std::env::var("HIL_BROKER_IMAGE").ok();
-    if image.is_none() {
-        // Past the test runner, which shows what passing tests print to nobody.
-        let _ = writeln!(std::io::stderr(), "skipped: no container, because HIL_BROKER_IMAGE is not set");
-    }
-    image
-}
 
 fn update_passes(broker: &str, named: &str) {
     let out = support::folder(broker);

@@ -24,6 +24,7 @@ use hub::{Cloud, ConnId};
 use sim_base::Instant;
 
 pub use error::BrokerError;
+pub use process::installed;
 pub use settings::{DEFAULT_IMAGE, Place, Settings, Slot};
 
 use container::Container;

@@ -87,7 +87,7 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts the broker with the configuration of a directory.
     pub fn start(slot: usize, directory: &Path, tail: Tail, inputs: Sender<Input>) -> Result<Self, BrokerError> {
-        let program = find("mosquitto", std::env::var_os("PATH").as_deref()).ok_or(BrokerError::NotInstalled)?;
+        let program = installed().ok_or(BrokerError::NotInstalled)?;
         let mut child = Command::new("/bin/sh")
             .args(["-c", GUARD, "mosquitto"])
             .arg(&program)
@@ -117,6 +117,11 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Where `mosquitto` is on this machine; `None` if [`Place::Process`](crate::Place) cannot be had.
+pub fn installed() -> Option<PathBuf> {
+    find("mosquitto", std::env::var_os("PATH").as_deref())
 }
 
 /// A program in `path`, or where Debian keeps servers, which is not in every user's path.

@@ -1,11 +1,14 @@
 //! Devices at a hub that stands behind a real Mosquitto.
 
+#[path = "../../hub-broker/tests/support/brokers.rs"]
+mod brokers;
+
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use brokers::{has_mosquitto, image};
 use hub::{Attestation, Enrolment, Keys};
 use hub_server::config::{BrokerConfig, BrokerKind, Ports};
 use hub_server::log::Log;
@@ -19,18 +22,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Whether `mosquitto` is installed. Where CI=true it has to be.
-fn has_mosquitto() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = dirs.map(|dir| dir.join("mosquitto")).any(|program| program.is_file());
-    assert!(found || std::env::var_os("CI").is_none_or(|ci| ci != "true"), "mosquitto is missing");
-    if !found {
-        eprintln!("skipped: mosquitto is not installed");
-    }
-    found
-}
 
 /// The test chain is for `*.azure-devices.net`, and the broker is at an address.
 #[derive(Debug)]
@@ -173,15 +164,10 @@ fn run(devices: u16, test: impl Fn(&Server, &[SocketAddr])) {
     if has_mosquitto() {
         run_with(&config(devices), &test);
     }
-    match std::env::var("HIL_BROKER_IMAGE") {
-        Ok(image) => {
-            let mut config = config(devices);
-            config.broker =
-                Some(BrokerConfig { kind: BrokerKind::Container, image, ..config.broker.unwrap_or_default() });
-            run_with(&config, &test);
-        }
-        // Past the test runner, which shows what passing tests print to nobody.
-        Err(_) => drop(writeln!(std::io::stderr(), "skipped: no container, because HIL_BROKER_IMAGE is not set")),
+    if let Some(image) = image() {
+        let mut config = config(devices);
+        config.broker = Some(BrokerConfig { kind: BrokerKind::Container, image, ..config.broker.unwrap_or_default() });
+        run_with(&config, &test);
     }
 }
 

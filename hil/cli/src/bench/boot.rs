@@ -52,7 +52,7 @@ pub fn boot(workspace: &Workspace) -> Result<BootReport, Error> {
         board.power_on();
         let end = run(&mut board, LONGEST, false);
         if end != End::Application {
-            return Err(Error::Hub(format!("{what}: the application does not start: {end:?}")));
+            return Err(Error::Bench(format!("the application does not start ({what}): {end:?}")));
         }
         let took = board.now() - begun;
         let times = board.take_events().into_iter().filter_map(|event| match event.kind {

@@ -22,6 +22,7 @@ use crate::board::BoardSelector;
 use crate::coverage::{Files, Recorder};
 use crate::elf::Image;
 use crate::error::Error;
+use crate::image::ImageError;
 use crate::report::{Failure, Outcome, Report, SCHEMA, ScenarioReport, StepReport, Totals, Wall};
 use crate::rig::{Observation, Programs, Rig, What};
 use context::Context;
@@ -119,13 +120,19 @@ pub fn programs(workspace: &Workspace) -> Result<(Programs, Images), Error> {
 
 /// The firmware as an image for the slot, signed with the test key.
 pub(crate) fn signed((base, payload): &(u32, Vec<u8>), version: &str) -> Result<Vec<u8>, Error> {
+    let image = |why| Error::Image(Box::new(why));
+    let refused = |why| image(ImageError::Payload { path: format!("firmware {version}").into(), why });
     if *base != layout::VECTOR_TABLE {
-        return Err(Error::Hub(format!("the firmware is linked at {base:#x}, not at {:#x}", layout::VECTOR_TABLE)));
+        let slot = layout::VECTOR_TABLE;
+        return Err(refused(format!(
+            "linked at {base:#x}, not for the application slot at {slot:#x}; correct FLASH in memory.x"
+        )));
     }
-    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test-only.pem"))
-        .map_err(|why| Error::Hub(why.to_string()))?;
-    let version = update_image::Version::parse(version).expect("the versions above are well-formed");
-    sign::sign(payload, &key, version, 0, BOARD).map_err(|why| Error::Hub(why.to_string()))
+    let key = SecretKey::from_pem(include_str!("../../../../fixtures/keys/image/test-only.pem")).map_err(|why| {
+        image(ImageError::Key { path: "fixtures/keys/image/test-only.pem".into(), why: why.to_string() })
+    })?;
+    let number = update_image::Version::parse(version).expect("the versions above are well-formed");
+    sign::sign(payload, &key, number, 0, BOARD).map_err(|why| refused(why.to_string()))
 }
 
 /// Collects what the programs execute in all scenarios.
@@ -233,4 +240,18 @@ fn violations(observations: &[Observation]) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firmware_that_cannot_be_signed_is_named_with_the_reason() {
+        let error = |base, len| signed(&(base, vec![0; len]), "1.0.0").unwrap_err().to_string();
+        let elsewhere = error(0, 16);
+        assert!(elsewhere.starts_with("firmware 1.0.0: linked at 0x0, not for the application slot"), "{elsewhere}");
+        let large = error(layout::VECTOR_TABLE, layout::SLOT.len as usize);
+        assert!(large.starts_with("firmware 1.0.0: the image has "), "{large}");
+    }
 }
