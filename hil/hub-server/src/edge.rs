@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use hub::tls::AskOnly;
 use hub::{ConnId, Keys, Peer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +29,10 @@ use crate::signal::Signal;
 
 /// What is read at once. Of the thread, so that an idle connection keeps no buffer.
 const CHUNK: usize = 32 * 1024;
+
+/// Connections that may wait to be accepted, as far as the system has so much room: all devices come back at once after
+/// a restart, and one that finds no room tries again a second later.
+const WAITING: u32 = 4096;
 
 /// What a listener accepts.
 #[derive(Clone)]
@@ -61,6 +66,21 @@ pub fn acceptor(keys: &Keys) -> Result<TlsAcceptor, rustls::Error> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Listens.
+///
+/// # Errors
+/// Those of the system, e.g. that the port is taken.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A hub that starts again finds connections of the one before. On Windows it would take a port that is in use.
+    socket.set_reuseaddr(cfg!(not(windows)))?;
+    // Without it, small answers wait for the acknowledgement of the ones before. Connections have it from their listener,
+    // which saves each a system call.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
 /// Accepts connections, for ever. Each has a task of its own, which outlives this.
 pub async fn listen(listener: TcpListener, kind: Kind, core: Arc<Core>, limits: Limits, room: Arc<Semaphore>) {
     loop {
@@ -80,8 +100,6 @@ pub async fn listen(listener: TcpListener, kind: Kind, core: Arc<Core>, limits: 
 }
 
 async fn serve(stream: TcpStream, kind: Kind, core: Arc<Core>, limits: Limits, permit: OwnedSemaphorePermit) {
-    // Without it, small answers wait for the acknowledgement of the ones before.
-    let _ = stream.set_nodelay(true);
     let patience = Duration::from_secs(limits.write_seconds);
     match kind {
         Kind::Http => run(stream, &core, core.open(None), patience).await,
@@ -193,4 +211,18 @@ fn turn<S: AsyncRead + Unpin>(
         }
     }
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_has_from_its_listener_that_small_answers_do_not_wait() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("listens");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connects");
+        let (served, _) = listener.accept().await.expect("accepts");
+        assert!(served.nodelay().expect("asked"));
+        assert!(!client.nodelay().expect("asked"), "the default");
+    }
 }

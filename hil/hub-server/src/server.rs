@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -59,24 +58,24 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start_with(config: &Config, keys: hub::Keys) -> Result<Self, ServerError> {
-        let bind = async |what: &'static str, port: u16| {
+        let bind = |what: &'static str, port: u16| {
             let address = SocketAddr::new(config.bind, port);
             let failed = |why| ServerError::Listen { what, address, why };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let listener = edge::bind(address).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             Ok::<_, ServerError>((listener, address))
         };
         // A broker has the devices' ports.
         let mqtts = match config.broker {
-            None => Some(bind("MQTT over TLS", config.ports.mqtts).await?),
+            None => Some(bind("MQTT over TLS", config.ports.mqtts)?),
             Some(_) => None,
         };
         let mqtt = match config.ports.mqtt.filter(|_| config.broker.is_none()) {
-            Some(port) => Some(bind("MQTT", port).await?),
+            Some(port) => Some(bind("MQTT", port)?),
             None => None,
         };
-        let (files, files_at) = bind("the file server", config.ports.files).await?;
-        let (admin, admin_at) = bind("the API", config.ports.admin).await?;
+        let (files, files_at) = bind("the file server", config.ports.files)?;
+        let (admin, admin_at) = bind("the API", config.ports.admin)?;
         let acceptor = edge::acceptor(&keys)?;
         let broker = match config.broker.clone() {
             Some(broker) => {

@@ -8,6 +8,7 @@
 mod certificates;
 mod connect;
 mod device;
+mod devices;
 mod error;
 mod faults;
 mod messages;
@@ -27,6 +28,7 @@ use sim_base::{Instant, Rng};
 pub use certificates::CaCertificate;
 pub use connect::{Accepted, Login, Refused};
 pub use device::Device;
+use devices::Devices;
 pub use error::HubError;
 pub use faults::DeviceFault;
 pub use messages::{Ack, Message, MessageOutcome, MessageSettings, QueuedMessage};
@@ -77,7 +79,7 @@ pub struct Effects {
 pub struct Hub {
     host: String,
     utc: Utc,
-    devices: BTreeMap<String, Device>,
+    devices: Devices,
     certificates: BTreeMap<String, CaCertificate>,
     messages: MessageSettings,
     throttle: Buckets,
@@ -102,7 +104,7 @@ impl Hub {
         Self {
             host,
             utc,
-            devices: BTreeMap::new(),
+            devices: Devices::default(),
             certificates: BTreeMap::new(),
             messages: MessageSettings::default(),
             throttle: Buckets::default(),

@@ -1,5 +1,7 @@
 //! The identity registry: devices and modules, by an administrator's hand or the provisioning service's.
 
+use core::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sim_base::Instant;
@@ -79,20 +81,19 @@ impl DeviceQuery {
 impl Hub {
     /// All devices, by id; modules are not among them.
     pub fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.devices.values().filter(|device| device.module_id().is_none())
+        self.devices.iter().filter(|device| device.module_id().is_none())
     }
 
     /// Devices whose id comes after another one, in order: the next page of a list.
     pub fn devices_after(&self, id: &str) -> impl Iterator<Item = &Device> {
-        let bounds = (core::ops::Bound::Excluded(id), core::ops::Bound::Unbounded);
-        self.devices.range::<str, _>(bounds).map(|(_, device)| device).filter(|device| device.module_id().is_none())
+        self.devices.from(Bound::Excluded(id)).filter(|device| device.module_id().is_none())
     }
 
     /// The modules of a device, by id.
     pub fn modules(&self, device: &str) -> impl Iterator<Item = &Device> {
         let prefix = format!("{device}/");
-        let from = self.devices.range(prefix.clone()..);
-        from.take_while(move |(id, _)| id.starts_with(&prefix)).map(|(_, module)| module)
+        let from = self.devices.from(Bound::Included(&prefix));
+        from.take_while(move |module| module.id.starts_with(&prefix))
     }
 
     /// Makes a device, or a module (`device/module`) of an existing one.
@@ -101,11 +102,11 @@ impl Hub {
     /// [`HubError`]; nothing is made then.
     pub fn create(&mut self, now: Instant, id: &str, new: NewDevice) -> Result<&Device, HubError> {
         check_id(id)?;
-        if self.devices.contains_key(id) {
+        if self.devices.contains(id) {
             return Err(HubError::Exists(id.to_owned()));
         }
         if let Some((device, _)) = id.split_once('/') {
-            if !self.devices.contains_key(device) {
+            if !self.devices.contains(device) {
                 return Err(HubError::NoDevice(device.to_owned()));
             }
             if self.modules(device).count() >= MAX_MODULES {
@@ -123,7 +124,7 @@ impl Hub {
         device.record.enabled = new.enabled;
         device.record.status_reason = new.status_reason;
         device.twin = initial_twin(&new.tags, &new.desired, &self.utc.format(now))?;
-        self.devices.insert(id.to_owned(), device);
+        self.devices.insert(device);
         self.changed(Entry::Device, id);
         self.changed(Entry::Twin, id);
         self.devices.get(id).ok_or_else(|| HubError::NoDevice(id.to_owned()))
@@ -231,7 +232,7 @@ impl Hub {
         reset: bool,
         effects: &mut Effects,
     ) -> Result<(), HubError> {
-        if self.devices.contains_key(id) {
+        if self.devices.contains(id) {
             let stamp = self.utc.format(now);
             let twin = reset.then(|| initial_twin(&new.tags, &new.desired, &stamp)).transpose()?;
             let device = self.device_mut(id)?;

@@ -134,7 +134,7 @@ impl Hub {
             let record: Record = durable::read(key, value)?;
             let (attestation, generation) = (record.attestation.clone(), record.generation.clone());
             let device = Device::new(name, attestation, generation, Instant::ZERO, self.utc);
-            self.devices.insert(name.to_owned(), Device { record, ..device });
+            self.devices.insert(Device { record, ..device });
             self.restored.insert(name.to_owned());
             return Ok(());
         }

@@ -127,6 +127,13 @@ impl Fleet {
     /// Notes where a device belongs now and what it runs; `None` for one that is gone. Yields whether its place is
     /// another one.
     pub(crate) fn observe(&mut self, now: Instant, id: &str, seen: Option<Seen>, store: &Store) -> bool {
+        // Mostly it is where it was.
+        if let (Some(member), Some((class, installed))) = (self.members.get(id), &seen)
+            && member.installed == *installed
+            && self.is_at(member.place.as_ref(), class.as_ref())
+        {
+            return false;
+        }
         let before = self.members.get(id).cloned().unwrap_or_default();
         let Some((class, installed)) = seen else {
             self.count(id, &before, false);
@@ -136,9 +143,6 @@ impl Fleet {
         };
         let place = class.map(|(key, group)| (group, self.class(key, before.place.as_ref(), store)));
         let after = Member { place, installed, ..before.clone() };
-        if after == before && self.members.contains_key(id) {
-            return false;
-        }
         let moved = after.place != before.place;
         if moved && let Some((group, class)) = &after.place {
             self.enter(now, group, class);
@@ -160,6 +164,17 @@ impl Fleet {
         self.count(id, &before, false);
         self.count(id, &after, true);
         self.members.insert(id.to_owned(), after);
+    }
+
+    /// Whether a place is that of a class and group.
+    fn is_at(&self, place: Option<&Place>, seen: Option<&(ClassKey, String)>) -> bool {
+        match (place, seen) {
+            (None, None) => true,
+            (Some((group, class)), Some((key, seen))) => {
+                group == seen && self.classes.get(class).is_some_and(|class| class.key == *key)
+            }
+            _ => false,
+        }
     }
 
     /// The id of a class, which is made if it is new.

@@ -10,7 +10,7 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::error::Error;
 use client::{Fleet, Work};
@@ -27,13 +27,30 @@ pub struct HubBenchArgs {
     /// Messages of each measurement
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     messages: usize,
+    /// Devices that work at the same time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    at_once: u16,
+    /// How often each is measured, on servers started anew; the median is shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// With TLS, without, or both
+    #[arg(long, value_enum, default_value_t = Tls::Both)]
+    tls: Tls,
     /// Print one JSON document on standard output
     #[arg(long)]
     pub json: bool,
 }
 
-/// Clients that work at the same time.
-const AT_ONCE: usize = 64;
+/// Which connections are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    /// With TLS
+    Yes,
+    /// Without TLS
+    No,
+    /// Without, then with
+    Both,
+}
 
 /// Fewer devices than this connect in rounds: a fraction of a second says little about a machine that does other things
 /// besides.
@@ -48,25 +65,30 @@ pub fn hub(args: &HubBenchArgs) -> Result<HubReport, Error> {
     let runtime = runtime.map_err(|error| Error::HubBench(format!("no threads can be started: {error}")))?;
     let mut rows = Vec::new();
     for devices in &args.devices {
-        for tls in [false, true] {
-            for mosquitto in [false, true] {
+        for tls in [false, true].into_iter().filter(|tls| args.tls != if *tls { Tls::No } else { Tls::Yes }) {
+            // In turn, so that what else the machine does meets both.
+            let (mut hub, mut mosquitto) = (Vec::new(), Vec::new());
+            for round in 1..=args.rounds {
                 eprintln!(
-                    "{devices} devices, {}, {}",
+                    "{devices} devices, {}, round {round} of {}",
                     if tls { "TLS" } else { "no TLS" },
-                    if mosquitto { "Mosquitto" } else { "hub" }
+                    args.rounds
                 );
-                match runtime.block_on(measure(*devices, args.messages, tls, mosquitto)) {
-                    Ok(row) => rows.push(row),
-                    Err(why) if mosquitto => eprintln!("Mosquitto is left out: {why}"),
-                    Err(why) => return Err(Error::HubBench(why)),
+                let row = runtime.block_on(measure(*devices, args, tls, false)).map_err(Error::HubBench)?;
+                hub.push(row);
+                match runtime.block_on(measure(*devices, args, tls, true)) {
+                    Ok(row) => mosquitto.push(row),
+                    Err(why) => eprintln!("Mosquitto is left out: {why}"),
                 }
             }
+            rows.extend([hub, mosquitto].into_iter().filter_map(Row::median));
         }
     }
     Ok(HubReport::new(rows))
 }
 
-async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) -> Result<Row, String> {
+async fn measure(devices: usize, args: &HubBenchArgs, tls: bool, mosquitto: bool) -> Result<Row, String> {
+    let (messages, at_once) = (args.messages, usize::from(args.at_once));
     let peer = if mosquitto { Peer::mosquitto(tls).await? } else { Peer::hub(tls).await? };
     let before = peer.resident()?;
     peer.register(devices).await?;
@@ -77,7 +99,7 @@ async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) ->
             tokio::time::sleep(BETWEEN_ROUNDS).await;
         }
         let (begin, cpu) = (Instant::now(), peer.cpu()?);
-        fleet = Some(Fleet::connect(&peer, devices, AT_ONCE).await?);
+        fleet = Some(Fleet::connect(&peer, devices, at_once).await?);
         time += begin.elapsed();
         let (server, client) = cpu.each(&peer.cpu()?, devices * rounds);
         connect_cpu = (connect_cpu.0 + server, connect_cpu.1 + client);
@@ -86,14 +108,14 @@ async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) ->
     let connects = (devices * rounds) as f64 / time.as_secs_f64();
     let (mut fleet, after) = fleet.zip(after).ok_or("nothing has connected")?;
     let (begin, cpu) = (Instant::now(), peer.cpu()?);
-    let sent = fleet.work(Work::Publish, messages, AT_ONCE).await?;
+    let sent = fleet.work(Work::Publish, messages, at_once).await?;
     let publishes = sent as f64 / begin.elapsed().as_secs_f64();
     let message_cpu = cpu.each(&peer.cpu()?, sent);
     let twins = if mosquitto {
         None
     } else {
         let begin = Instant::now();
-        let read = fleet.work(Work::ReadTwin, messages, AT_ONCE).await?;
+        let read = fleet.work(Work::ReadTwin, messages, at_once).await?;
         Some(read as f64 / begin.elapsed().as_secs_f64())
     };
     Ok(Row {
@@ -108,5 +130,7 @@ async fn measure(devices: usize, messages: usize, tls: bool, mosquitto: bool) ->
         client_connect_cpu_micros: connect_cpu.1,
         client_message_cpu_micros: message_cpu.1,
         bytes_per_device: after.saturating_sub(before) / devices as u64,
+        connect_rounds: vec![connects],
+        message_rounds: vec![publishes],
     })
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// The figures of one system at one size.
+/// The figures of one system at one size, of one round or the medians of several.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
@@ -28,6 +28,38 @@ pub(super) struct Row {
     pub client_message_cpu_micros: f64,
     /// Growth of resident memory, from the start to all devices connected and idle; at the hub with their registration.
     pub bytes_per_device: u64,
+    /// New connections each second, of each round.
+    pub connect_rounds: Vec<f64>,
+    /// Messages each second, of each round.
+    pub message_rounds: Vec<f64>,
+}
+
+impl Row {
+    /// The median of each figure; of an even number the greater of the two in the middle. None of no rounds.
+    pub(super) fn median(rounds: Vec<Self>) -> Option<Self> {
+        let of = |figure: fn(&Self) -> f64| {
+            let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+            figures.sort_by(f64::total_cmp);
+            figures.get(figures.len() / 2).copied()
+        };
+        let first = rounds.first()?;
+        let twins = first.twin_reads_per_second.and_then(|_| of(|row| row.twin_reads_per_second.unwrap_or_default()));
+        Some(Self {
+            system: first.system,
+            devices: first.devices,
+            tls: first.tls,
+            connects_per_second: of(|row| row.connects_per_second)?,
+            messages_per_second: of(|row| row.messages_per_second)?,
+            twin_reads_per_second: twins,
+            connect_cpu_micros: of(|row| row.connect_cpu_micros)?,
+            message_cpu_micros: of(|row| row.message_cpu_micros)?,
+            client_connect_cpu_micros: of(|row| row.client_connect_cpu_micros)?,
+            client_message_cpu_micros: of(|row| row.client_message_cpu_micros)?,
+            bytes_per_device: of(|row| row.bytes_per_device as f64)? as u64,
+            connect_rounds: rounds.iter().flat_map(|row| row.connect_rounds.iter().copied()).collect(),
+            message_rounds: rounds.iter().flat_map(|row| row.message_rounds.iter().copied()).collect(),
+        })
+    }
 }
 
 /// All rows.
