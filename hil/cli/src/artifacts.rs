@@ -1,7 +1,7 @@
 //! Building the programs that go onto the board: bootloader, firmware in some version, signed image.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -153,6 +153,11 @@ impl Workspace {
         if is_usual && is_fresh(&kept, &sources, &self.root) {
             return Program::read(&kept);
         }
+        // Whoever builds another variant meanwhile would put it where cargo has put this one.
+        let _alone = lock(&target_dir(&self.root))?;
+        if is_usual && is_fresh(&kept, &sources, &self.root) {
+            return Program::read(&kept);
+        }
         if !has_target() {
             return Err(Error::NoTarget { target: TARGET.to_owned(), dir: self.root.clone() });
         }
@@ -181,8 +186,9 @@ impl Workspace {
         }
         let built = target_dir(&self.root).join(TARGET).join(profile).join(bin);
         fs::create_dir_all(&self.out).map_err(|source| Error::write(&self.out, source))?;
-        copy(&built, &kept)?;
-        copy(&built.with_extension("d"), &sources)?;
+        // The program last: it is fresh only if it is newer than what it is made of.
+        replace(&built.with_extension("d"), &sources)?;
+        replace(&built, &kept)?;
         Program::read(&kept)
     }
 }
@@ -209,9 +215,24 @@ pub fn target_dir(root: &Path) -> PathBuf {
     }
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+/// Waits until nobody else builds programs in `target`; they may until the file is dropped.
+fn lock(target: &Path) -> Result<File, Error> {
+    let dir = target.join("hil");
+    fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
+    let path = dir.join("programs.lock");
+    let file = File::create(&path).map_err(|source| Error::write(&path, source))?;
+    file.lock().map_err(|source| Error::write(&path, source))?;
+    Ok(file)
+}
+
+/// Makes `to` a copy of `from`, at once: others read it without a lock, and find the old one or the new one.
+fn replace(from: &Path, to: &Path) -> Result<(), Error> {
     let bytes = fs::read(from).map_err(|source| Error::read(from, source))?;
-    fs::write(to, bytes).map_err(|source| Error::write(to, source))
+    let mut new = to.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    fs::write(&new, bytes).map_err(|source| Error::write(&new, source))?;
+    fs::rename(&new, to).map_err(|source| Error::write(to, source))
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
@@ -242,4 +263,46 @@ fn has_target() -> bool {
         return false;
     };
     Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds in which a program is replaced while others read it.
+    const ROUNDS: usize = 200;
+
+    #[test]
+    fn program_that_is_replaced_is_read_whole() {
+        let dir = target_dir(&root()).join("tmp").join("artifacts");
+        fs::create_dir_all(&dir).unwrap();
+        let (old, new, kept) = (dir.join("old"), dir.join("new"), dir.join("kept"));
+        fs::write(&old, vec![1; 1 << 20]).unwrap();
+        fs::write(&new, vec![2; 1 << 20]).unwrap();
+        replace(&old, &kept).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    replace(&new, &kept).unwrap();
+                    replace(&old, &kept).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                let bytes = fs::read(&kept).unwrap();
+                assert_eq!(bytes.len(), 1 << 20);
+                assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+            }
+        });
+    }
+
+    #[test]
+    fn only_one_builds_at_a_time() {
+        let target = target_dir(&root()).join("tmp").join("artifacts");
+        let alone = lock(&target).unwrap();
+        let path = target.join("hil").join("programs.lock");
+        let second = || File::open(&path).unwrap().try_lock();
+        assert!(matches!(second(), Err(fs::TryLockError::WouldBlock)));
+        drop(alone);
+        second().unwrap();
+    }
 }
