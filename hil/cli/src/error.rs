@@ -94,6 +94,9 @@ pub enum Error {
     /// The hub refused its configuration, an update or a deployment.
     #[error("local IoT Hub: {0}")]
     Hub(String),
+    /// A campaign's programs do not come to where the campaign begins.
+    #[error("the campaign cannot begin: {0}")]
+    Campaign(String),
     /// A program that measures the board did not do what it should.
     #[error("the benchmark's program: {0}; is it built from this workspace?")]
     Bench(String),

@@ -3,29 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use armv7m::{BusFault, Config, Cpu, ExceptionRecord, Glitch, Glitched, Invalid, Size, Stop};
+use armv7m::{Config, Cpu, ExceptionRecord, Glitch, Glitched, Invalid, Size, Stop};
 use sim_base::{EthernetLink, Instant, Rng};
 
 use crate::chip::Chip;
 use crate::map::Id;
-use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK, RAM_BASE};
-use crate::nor::NorCells;
-use crate::nvmctrl::{BLOCK, NvmPulses};
+use crate::memory::{BANK_SIZE, FLASH_SIZE, NO_BANK};
 use crate::peripheral::Unmodelled;
 use crate::pm::Sleep;
-use crate::spi_flash::SpiFlash;
-use crate::{Event, EventKind, I2cDevice, ResetCause, SpiDevice};
+use crate::{Event, EventKind, ResetCause};
 
 /// External interrupt lines of the SAM E54 (datasheet 10.2.2).
 const IRQ_LINES: usize = 137;
-const SERCOMS: [Id; 8] =
-    [Id::Sercom0, Id::Sercom1, Id::Sercom2, Id::Sercom3, Id::Sercom4, Id::Sercom5, Id::Sercom6, Id::Sercom7];
-/// SERCOM2 is wired to the EDBG's virtual COM port.
-const VCOM: usize = 2;
 /// Interrupt control and state register of the core.
 const ICSR: u32 = 0xE000_ED04;
-/// What a debugger may touch of a protected chip: the DSU's external address space (12.9).
-const DSU_EXTERNAL: std::ops::Range<u32> = 0x4100_2100..0x4100_4000;
 
 /// How a board is made.
 #[derive(Clone, Debug)]
@@ -314,45 +305,6 @@ impl Board {
         self.cpu.take_glitches()
     }
 
-    /// RESETN pin; `swclk_low` is the level of SWCLK, which the DSU samples at the pin's release (cold-plugging
-    /// holds the core in reset extension).
-    pub fn set_nreset(&mut self, asserted: bool, swclk_low: bool) {
-        let released = self.reset_asserted && !asserted;
-        self.reset_asserted = asserted;
-        if !self.powered || !released {
-            return;
-        }
-        self.sync();
-        self.reset_chip(ResetCause::External);
-        if swclk_low {
-            self.chip.with(Id::Dsu, |parts, _| parts.dsu.extend_reset());
-        }
-        self.restart_core(ResetCause::External);
-        self.serve();
-    }
-
-    /// A debugger's access through the AHB-AP; aligned.
-    ///
-    /// # Errors
-    /// The bus answered with an error: nothing is there, the chip is protected, or it has no supply.
-    pub fn debug_read(&mut self, addr: u32, size: Size) -> Result<u32, BusFault> {
-        self.begin_debug_access(addr)?;
-        let answer = self.cpu.debug_read(&mut self.chip, addr, size);
-        self.end_debug_access();
-        answer
-    }
-
-    /// See [`debug_read`](Self::debug_read).
-    ///
-    /// # Errors
-    /// As for [`debug_read`](Self::debug_read).
-    pub fn debug_write(&mut self, addr: u32, size: Size, value: u32) -> Result<(), BusFault> {
-        self.begin_debug_access(addr)?;
-        let answer = self.cpu.debug_write(&mut self.chip, addr, size, value);
-        self.end_debug_access();
-        answer
-    }
-
     /// Whether the core is in Debug state.
     pub fn is_halted(&self) -> bool {
         self.cpu.is_halted()
@@ -391,128 +343,6 @@ impl Board {
     /// `len` bytes of the external flash from `addr`, for observers.
     pub fn nor(&self, addr: u32, len: usize) -> Vec<u8> {
         self.chip.parts.qspi.flash.copy(addr, len)
-    }
-
-    /// Bytes that the EDBG's virtual COM port (SERCOM2 on PB24/PB25) has received since the last call.
-    pub fn take_uart(&mut self) -> Vec<u8> {
-        self.chip.parts.sercom[VCOM].take_sent()
-    }
-
-    /// Sends bytes to the program through the EDBG's virtual COM port.
-    pub fn send_uart(&mut self, bytes: &[u8]) {
-        self.sync();
-        self.chip.with(Id::Sercom2, |parts, cx| parts.sercom[VCOM].send(bytes, cx));
-    }
-
-    /// The board's MAC address, as its EEPROM has it (AT24MAC402 on SERCOM7, PD08 and PD09).
-    pub fn mac_address(&self) -> [u8; 6] {
-        self.chip.mac_address
-    }
-
-    /// Bytes that have left the transmitter of SERCOM`n` as USART since the last call; 0 to 7.
-    pub fn take_serial(&mut self, n: usize) -> Vec<u8> {
-        self.chip.parts.sercom[n].take_sent()
-    }
-
-    /// Sends bytes to the receiver of SERCOM`n` as USART; 0 to 7.
-    pub fn send_serial(&mut self, n: usize, bytes: &[u8]) {
-        self.sync();
-        self.chip.with(SERCOMS[n], |parts, cx| parts.sercom[n].send(bytes, cx));
-    }
-
-    /// Wires a device to the I2C bus of SERCOM`n` (0 to 7) at the pins `sda` and `scl`, each a group (0 is A) and a
-    /// number.
-    pub fn plug_i2c(&mut self, n: usize, sda: (usize, usize), scl: (usize, usize), device: Box<dyn I2cDevice>) {
-        self.chip.parts.sercom[n].plug_i2c(sda, scl, device);
-    }
-
-    /// Wires a device to the SPI bus of SERCOM`n` (0 to 7) with its chip select, active low, at the pin `select`, a
-    /// group (0 is A) and a number.
-    pub fn plug_spi(&mut self, n: usize, select: (usize, usize), device: Box<dyn SpiDevice>) {
-        self.chip.parts.sercom[n].plug_spi(select, device);
-        self.sync();
-        self.chip.look_at_pins();
-    }
-
-    /// Applies a voltage to an analogue pin, a group (0 is A) and a number: what ADC and AC see there while the program
-    /// has multiplexed it to them.
-    pub fn set_analog(&mut self, pin: (usize, usize), millivolts: u16) {
-        self.sync();
-        self.chip.set_analog(pin, 1_000 * i64::from(millivolts));
-    }
-
-    /// The voltage, in millivolts, that DAC channel `n` (0 on PA02, 1 on PA05) drives at its pin, if it does.
-    pub fn analog_output(&self, n: usize) -> Option<u16> {
-        self.chip.parts.dac.pin(n).and_then(|microvolts| u16::try_from(microvolts / 1_000).ok())
-    }
-
-    /// Presses or releases the button SW0 (PB31, low while pressed).
-    pub fn set_button(&mut self, pressed: bool) {
-        self.sync();
-        self.chip.parts.port.drive(1, 31, pressed.then_some(false));
-        self.chip.look_at_pins();
-    }
-
-    /// Whether the user LED (PC18, low active) is lit at this instant. See [`pin_waveform`](Self::pin_waveform) for one
-    /// that is dimmed.
-    pub fn led(&self) -> bool {
-        self.powered && self.chip.driven(2, 18, self.now()) == Some(false)
-    }
-
-    /// How often the 4 KiB of the external flash around `addr` were erased, for observers.
-    pub fn nor_erases(&self, addr: u32) -> u32 {
-        self.chip.parts.qspi.flash.erases(addr)
-    }
-
-    /// How often the 8 KiB block of internal flash around `addr` was erased to the end, for observers.
-    pub fn nvm_erases(&self, addr: u32) -> u32 {
-        self.chip.shared.memory.wear.get(&(addr / BLOCK)).copied().unwrap_or(0)
-    }
-
-    /// Puts a fault between the QSPI controller and the external flash, for example [`SilentFlash`](crate::SilentFlash).
-    pub fn wrap_nor(&mut self, wrap: impl FnOnce(Box<dyn SpiFlash>) -> Box<dyn SpiFlash>) {
-        self.chip.parts.qspi.wrap(wrap);
-        self.chip.settle(Id::Qspi);
-    }
-
-    /// Puts a fault between the external flash and its cells, for example [`StuckBit`](crate::StuckBit).
-    pub fn wrap_nor_cells(&mut self, mut wrap: impl FnMut(Box<dyn NorCells>) -> Box<dyn NorCells>) {
-        self.chip.parts.qspi.flash.wrap_cells(&mut wrap);
-    }
-
-    /// The write protect pin W# of the external flash: true is low.
-    pub fn set_nor_write_protect(&mut self, low: bool) {
-        self.chip.parts.qspi.flash.set_write_protect(low);
-    }
-
-    /// Flash operations take their data sheets' maximum times from now on, rather than the typical ones.
-    pub fn set_worst_case_flash(&mut self, on: bool) {
-        self.chip.parts.qspi.flash.set_worst_case(on);
-        self.chip.parts.nvmctrl.set_worst_case(on);
-    }
-
-    /// Flips `bits` of the 64-bit word of internal flash or user page that holds `addr`, as a particle would: its error
-    /// correction code stays.
-    pub fn upset_nvm(&mut self, addr: u32, bits: u64) {
-        let addr = addr & !7;
-        self.chip.shared.memory.upset(addr, bits);
-        if addr < FLASH_SIZE {
-            self.cpu.invalidate_code(addr..addr + 8);
-        }
-        self.look_at_flash_path();
-    }
-
-    /// Flips `bits` of the byte of RAM at `addr`, as a particle would: its error correction code, if the fuse ECCDIS lets
-    /// RAM have codes, stays, and RAMECC finds the error when the byte is read. Elsewhere than in RAM nothing happens.
-    pub fn upset_ram(&mut self, addr: u32, bits: u8) {
-        if let Some(offset) = addr.checked_sub(RAM_BASE) {
-            self.chip.shared.memory.upset_ram(offset, bits);
-        }
-    }
-
-    /// Puts a fault between the internal flash's controller and its cells, for example [`FailingPulses`](crate::FailingPulses).
-    pub fn wrap_nvm(&mut self, wrap: impl FnOnce(Box<dyn NvmPulses>) -> Box<dyn NvmPulses>) {
-        self.chip.parts.nvmctrl.wrap_pulses(wrap);
     }
 
     fn event(&mut self, kind: EventKind) {
@@ -704,40 +534,22 @@ impl Board {
             Some(_) => true,
         }
     }
-
-    fn begin_debug_access(&mut self, addr: u32) -> Result<(), BusFault> {
-        self.sync();
-        let protected = self.chip.shared.memory.protected && !DSU_EXTERNAL.contains(&addr);
-        let off = !self.powered || self.chip.parts.supc.holds_reset() || self.chip.core_domain_is_off();
-        if off || protected {
-            return Err(BusFault);
-        }
-        self.chip.shared.signals.debugger = true;
-        self.chip.advance();
-        self.chip.parts.dsu.set_debugger_present();
-        Ok(())
-    }
-
-    fn end_debug_access(&mut self) {
-        self.chip.shared.signals.debugger = false;
-        // What a debugger looks at is no access of the program's.
-        self.chip.shared.signals.unmodelled.clear();
-        self.serve();
-    }
 }
 
-mod likeness;
-mod pins;
-mod preload;
-
 mod crystal;
+mod faults;
 #[cfg(test)]
 mod fuzz;
+mod likeness;
 #[cfg(test)]
 mod peripherals;
+mod pins;
+mod preload;
+mod probe;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod wires;
 
 pub use crystal::Crystal;
 pub(crate) use likeness::Hash64;

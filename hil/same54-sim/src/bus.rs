@@ -1,5 +1,7 @@
 //! The core's and the debugger's view of the chip.
 
+use std::ops::Range;
+
 use armv7m::{Bus, BusFault, Cycle, Size, Wait};
 
 use crate::chip::{Chip, Steady};
@@ -58,8 +60,8 @@ impl Bus for Chip {
         self.is_code_resident(addr)
     }
 
-    fn longest_wait(&self) -> Option<u32> {
-        self.longest_code_wait()
+    fn longest_wait(&self, code: &Range<u32>) -> Option<u32> {
+        self.longest_code_wait(code)
     }
 
     #[inline]

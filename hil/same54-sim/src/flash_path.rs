@@ -4,21 +4,22 @@
 //! all of them while flash is as fast as the core, the ones in the cache while data is cached, and else the one that
 //! NVMCTRL holds.
 
+use std::ops::Range;
+
 use armv7m::{BusFault, Cycle, FetchTiming, Lost, Size, Wait};
 
 use crate::arrays::{Arrays, LINE};
 use crate::chip::Chip;
 use crate::cmcc::{Evicted, Slot, Tags};
 use crate::map::Id;
-use crate::memory::{BANK_SIZE, FLASH_SIZE, USER_PAGE_BASE, USER_PAGE_SIZE};
+use crate::memory::{FLASH_SIZE, NOTHING_SLOW, USER_PAGE_BASE, USER_PAGE_SIZE};
 
 /// Serial memory window of the QSPI.
 pub(crate) const QSPI_BASE: u32 = 0x0400_0000;
 pub(crate) const QSPI_END: u32 = 0x0500_0000;
 const USER_PAGE_END: u32 = USER_PAGE_BASE + USER_PAGE_SIZE;
 /// Flash's auxiliary space.
-const AUXILIARY: std::ops::Range<u32> = 0x0080_0000..0x0081_0000;
-const LINES: usize = (FLASH_SIZE / LINE) as usize;
+const AUXILIARY: Range<u32> = 0x0080_0000..0x0081_0000;
 /// Lines that are listed at most.
 const LISTED: usize = 4_096;
 
@@ -47,7 +48,7 @@ struct Setup {
     counts_code: bool,
     counts_data: bool,
     all_locked: bool,
-    /// Which banks need a closer look: see [`Memory::slow`](crate::memory::Memory::slow).
+    /// Where flash needs a closer look: see [`Memory::slow`](crate::memory::Memory::slow).
     slow: (u32, u32),
     /// Of the cache: see [`Tags::losses`].
     losses: u32,
@@ -75,7 +76,7 @@ impl FlashPath {
                 counts_code: false,
                 counts_data: false,
                 all_locked: false,
-                slow: (0, 1),
+                slow: NOTHING_SLOW,
                 losses: 0,
                 operations: 0,
             },
@@ -141,10 +142,11 @@ impl FlashPath {
             }
         } else if self.setup.wait == 0 {
             self.list_none();
-            for (bank, lines) in
-                (0..FLASH_SIZE).step_by(BANK_SIZE as usize).zip(arrays.fast_mut().chunks_mut(LINES / 2))
-            {
-                lines.fill((bank & self.setup.slow.0 != self.setup.slow.1).into());
+            let (mask, first) = self.setup.slow;
+            let lines = arrays.fast_mut();
+            lines.fill(1);
+            if first < FLASH_SIZE {
+                lines[(first / LINE) as usize..=((first | !mask) / LINE) as usize].fill(0);
             }
         } else if let Some(line) = self.buffer {
             self.set_fast(arrays, line);
@@ -222,7 +224,7 @@ impl Chip {
     }
 
     /// Flash in `range` is not what it was. Whether that concerns lines in the cache.
-    pub(crate) fn flash_changed(&mut self, range: &std::ops::Range<u32>) -> bool {
+    pub(crate) fn flash_changed(&mut self, range: &Range<u32>) -> bool {
         let lines = self.parts.cmcc.tags.memory_changed(range);
         for line in &lines {
             set_slow(&mut self.shared.memory.arrays, *line);
@@ -256,8 +258,8 @@ impl Chip {
     }
 
     /// See [`Bus::longest_wait`](armv7m::Bus::longest_wait).
-    pub(crate) fn longest_code_wait(&self) -> Option<u32> {
-        let quiet = self.shared.memory.is_all_plain() && !self.parts.cmcc.tags.has_changed();
+    pub(crate) fn longest_code_wait(&self, code: &Range<u32>) -> Option<u32> {
+        let quiet = self.shared.memory.is_plain_throughout(code) && !self.parts.cmcc.tags.has_changed();
         quiet.then(|| u32::from(self.path.setup.wait) * if self.path.setup.buffered { 1 } else { LINE / 4 })
     }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use sim_base::Rng;
 
-use crate::arrays::Arrays;
+use crate::arrays::{Arrays, LINE};
 use crate::board::Hash64;
 use crate::nvmctrl::BLOCK;
 use crate::nvmctrl::ecc::{self, Check, WORD, Weak, WeakWords};
@@ -39,6 +39,8 @@ pub(crate) const USER_PAGE_SIZE: u32 = 512;
 const NO_WINDOW: u32 = 0xF000_0000;
 /// [`Memory::busy_bank`] while no bank is busy.
 pub(crate) const NO_BANK: u32 = u32::MAX;
+/// [`Memory::slow`] of flash that reads as its array everywhere.
+pub(crate) const NOTHING_SLOW: (u32, u32) = (u32::MAX, u32::MAX);
 /// Granularity in which [`Memory::restore_from`] looks for changes.
 const COPY_UNIT: usize = 4_096;
 
@@ -75,7 +77,7 @@ pub(crate) struct Memory {
     busy_bank: u32,
     /// What SmartEEPROM takes from the end of the upper bank, bytes.
     reserved: u32,
-    /// Flash at `addr` needs a closer look if `addr & slow.0 == slow.1`.
+    /// Flash at `addr` needs a closer look if `addr & slow.0 == slow.1`: an aligned block around all that does.
     slow: (u32, u32),
     /// Fuse words that were read from unsteady cells at the last supply reset.
     sensed_fuses: BTreeMap<usize, u32>,
@@ -105,7 +107,7 @@ impl Memory {
             wear: BTreeMap::new(),
             busy_bank: NO_BANK,
             reserved: 0,
-            slow: (0, 1),
+            slow: NOTHING_SLOW,
             sensed_fuses: BTreeMap::new(),
             serial: std::array::from_fn(|_| rng.next_u32()),
         }
@@ -261,9 +263,10 @@ impl Memory {
         self.slow
     }
 
-    /// Whether all of flash [`is_plain`](Self::is_plain).
-    pub(crate) fn is_all_plain(&self) -> bool {
-        self.slow == (0, 1)
+    /// Whether all of `range` [`is_plain`](Self::is_plain).
+    pub(crate) fn is_plain_throughout(&self, range: &Range<u32>) -> bool {
+        let (mask, first) = self.slow;
+        range.end <= first || range.start > first | !mask
     }
 
     /// The bank that a program or erase keeps from being read, or [`NO_BANK`].
@@ -273,13 +276,13 @@ impl Memory {
 
     pub(crate) fn set_busy_bank(&mut self, bank: u32) {
         self.busy_bank = bank;
-        self.find_slow_banks();
+        self.find_slow();
     }
 
     /// SmartEEPROM hides the last `bytes` of the upper bank from the bus.
     pub(crate) fn reserve(&mut self, bytes: u32) {
         self.reserved = bytes;
-        self.find_slow_banks();
+        self.find_slow();
     }
 
     /// Bytes of flash without what SmartEEPROM has taken.
@@ -292,17 +295,19 @@ impl Memory {
         addr < FLASH_SIZE && addr >= FLASH_SIZE - self.reserved
     }
 
-    fn find_slow_banks(&mut self) {
-        let slow = |bank: u32| {
-            self.busy_bank == bank
-                || bank == 1 && self.reserved != 0
-                || self.weak.touches(bank * BANK_SIZE..(bank + 1) * BANK_SIZE)
-        };
-        self.slow = match (slow(0), slow(1)) {
-            (false, false) => (0, 1),
-            (true, false) => (BANK_SIZE, 0),
-            (false, true) => (BANK_SIZE, BANK_SIZE),
-            (true, true) => (0, 0),
+    fn find_slow(&mut self) {
+        let busy = (self.busy_bank != NO_BANK).then(|| self.busy_bank * BANK_SIZE..(self.busy_bank + 1) * BANK_SIZE);
+        let reserved = (self.reserved != 0).then(|| FLASH_SIZE - self.reserved..FLASH_SIZE);
+        let weak = self.weak.around(0..FLASH_SIZE);
+        let parts = [busy, reserved, weak].into_iter().flatten();
+        self.slow = match parts.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)) {
+            None => NOTHING_SLOW,
+            Some(range) => {
+                // From the highest bit on in which its first and last address differ, all of them; a line at least.
+                let apart = (range.start ^ (range.end - 1)) | (LINE - 1);
+                let mask = u32::MAX.checked_shl(u32::BITS - apart.leading_zeros()).unwrap_or(0);
+                (mask, range.start & mask)
+            }
         };
     }
 
@@ -365,14 +370,14 @@ impl Memory {
             let weak = Weak { code, unsteady: unsteady_bits, unsteady_code };
             self.weak.store(at, u64::from_le_bytes(data), weak);
         }
-        self.find_slow_banks();
+        self.find_slow();
     }
 
     /// Cells from `addr` are erased, aligned to words.
     pub(crate) fn erase_nvm(&mut self, addr: u32, len: u32) {
         self.nvm_mut(addr, len).fill(0xFF);
         self.weak.forget(addr..addr + len);
-        self.find_slow_banks();
+        self.find_slow();
     }
 
     /// What the decoder makes of the word at `addr` now, and the data as the bus sees them.
@@ -390,7 +395,7 @@ impl Memory {
         let weak = self.weak.cells(addr, data);
         self.nvm_mut(addr, WORD).copy_from_slice(&(data ^ bits).to_le_bytes());
         self.weak.store(addr, data ^ bits, weak);
-        self.find_slow_banks();
+        self.find_slow();
     }
 
     /// The fuses are read from the user page: unsteady cells fall to one side or the other until the next reset.
@@ -469,6 +474,33 @@ impl Memory {
         let blocks = BANK_SIZE / BLOCK;
         self.wear = std::mem::take(&mut self.wear).into_iter().map(|(block, count)| (block ^ blocks, count)).collect();
         self.weak.relocate(|addr| if addr < FLASH_SIZE { addr ^ BANK_SIZE } else { addr });
-        self.find_slow_banks();
+        self.find_slow();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_aligned_block_around_what_is_not_sound_needs_a_closer_look() {
+        let mut memory = Memory::new(&mut Rng::new(1));
+        assert!(memory.is_plain(0) && memory.is_plain_throughout(&(0..FLASH_SIZE)));
+        memory.upset(0x2_0008, 1);
+        assert!(!memory.is_plain(0x2_0000) && memory.is_plain(0x1_FFFF) && memory.is_plain(0x2_0010));
+        assert!(memory.is_plain_throughout(&(0..0x2_0000)) && memory.is_plain_throughout(&(0x2_0010..FLASH_SIZE)));
+        assert!(!memory.is_plain_throughout(&(0x1_FFF0..0x2_0001)));
+        memory.upset(0x2_01F8, 1);
+        assert!(!memory.is_plain(0x2_01FF) && memory.is_plain(0x2_0200));
+        memory.upset(0x8_0000, 1);
+        assert!(!memory.is_plain(0) && !memory.is_plain(FLASH_SIZE - 4));
+        memory.erase_nvm(0x8_0000, BLOCK);
+        memory.erase_nvm(0x2_0000, BLOCK);
+        assert!(memory.is_plain_throughout(&(0..FLASH_SIZE)));
+        memory.set_busy_bank(1);
+        assert!(memory.is_plain(BANK_SIZE - 1) && !memory.is_plain(BANK_SIZE));
+        memory.set_busy_bank(NO_BANK);
+        memory.reserve(0x3000);
+        assert!(memory.is_plain(FLASH_SIZE - 0x4001) && !memory.is_plain(FLASH_SIZE - 0x3000));
     }
 }

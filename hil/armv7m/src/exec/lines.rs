@@ -1,5 +1,7 @@
 //! Blocks whose lines of code are not all resident; see [`timing`](crate::timing).
 
+use std::ops::Range;
+
 use crate::block::{Block, Blocks, Code, Step};
 use crate::op::Kind;
 use crate::residency::Resident;
@@ -65,7 +67,7 @@ impl Core {
         }
         // An instruction that begins before the limit is executed, however long it waits; the one behind it may not be.
         let in_time = |wait: u32| soon.wrapping_add(Cycle::from(LINES_MAX * wait)) < self.limit;
-        if bus.longest_wait().is_some_and(in_time) { self.walk(bus, blocks, number, 0) } else { None }
+        if bus.longest_wait(&addresses(block)).is_some_and(in_time) { self.walk(bus, blocks, number, 0) } else { None }
     }
 
     /// Block `number` is resident up to step `end`. For lines behind it, the block may have to wait for `waits` cycles.
@@ -136,7 +138,13 @@ impl Core {
             end = at;
         }
         self.drop_lost();
-        let waits = if end == steps.len() { 0 } else { LINES_MAX * bus.longest_wait().unwrap_or(0) };
+        let waits = if end == steps.len() { 0 } else { LINES_MAX * bus.longest_wait(&addresses(block)).unwrap_or(0) };
         Some((waited, self.keep(number, block, end, waits)))
     }
+}
+
+/// Addresses of the lines that a block lies in.
+fn addresses(block: &Block) -> Range<u32> {
+    let lines = Blocks::lines(block);
+    lines.start << 4..lines.end << 4
 }

@@ -1,6 +1,8 @@
 //! A small machine around the core: flash, RAM and a little device space; and a semihosting host.
 #![allow(dead_code, reason = "examples/semihost.rs uses it too, each its part")]
 
+use std::ops::Range;
+
 use armv7m::{Bus, BusFault, Config, Cpu, Cycle, Lost, Size, Stop, Wait};
 use object::{Object, ObjectSegment};
 
@@ -210,7 +212,7 @@ impl Bus for Machine {
         self.path.touch(addr >> 4)
     }
 
-    fn longest_wait(&self) -> Option<u32> {
+    fn longest_wait(&self, _code: &Range<u32>) -> Option<u32> {
         match self.path {
             Path::Cache { wait, .. } => Some(wait),
             _ => Some(0),

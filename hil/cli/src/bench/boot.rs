@@ -10,7 +10,7 @@ use update_image::layout::{IMAGE_BIN, VECTOR_TABLE};
 use crate::artifacts::Workspace;
 use crate::campaign::stage::{End, LONGEST, Stage, run};
 use crate::error::Error;
-use crate::scenario::signed;
+use crate::scenario::{self, signed};
 
 /// Bytes of the images, header and TLVs aside.
 const IMAGE: usize = 256 * 1024;
@@ -42,7 +42,8 @@ struct Row {
 
 /// Starts a board without an update, and with one.
 pub fn boot(workspace: &Workspace) -> Result<BootReport, Error> {
-    let mut stage = Stage::new(workspace)?;
+    let (programs, images) = scenario::programs(workspace)?;
+    let mut stage = Stage::of(&programs, &images);
     stage.old = signed(&(VECTOR_TABLE, program(1)), "1.0.0")?;
     stage.new = signed(&(VECTOR_TABLE, program(2)), "2.0.0")?;
     let rows = [("start", None), ("update", Some((IMAGE_BIN, &*stage.new)))];

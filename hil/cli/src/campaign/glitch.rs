@@ -15,7 +15,7 @@ use update_image::layout::{BOOTLOADER, IMAGE_BIN, SLOT};
 
 use super::report::{Broken, Row};
 use super::stage::{End, LONGEST, Stage, run as run_board};
-use super::{GlitchArgs, Place, in_parallel};
+use super::{GlitchArgs, Place, in_parallel, stage};
 use crate::artifacts::Workspace;
 use crate::bench::cpu_time;
 use crate::error::Error;
@@ -46,10 +46,8 @@ struct Path {
 
 /// Attacks the places where a forged image can be.
 pub(super) fn run(workspace: &Workspace, args: &GlitchArgs, threads: usize) -> Result<Vec<Row>, Error> {
-    let stage = match &args.bootloader {
-        Some(elf) => Stage::with_bootloader(workspace, elf)?,
-        None => Stage::new(workspace)?,
-    };
+    let (programs, images) = stage::programs(workspace, args.bootloader.as_deref())?;
+    let stage = Stage::of(&programs, &images);
     let seed = args.seed;
     let forged = forge(&stage.new);
     let mut rows = Vec::new();
@@ -142,7 +140,7 @@ fn path(stage: &Stage, mut board: Board, verdict: u32) -> Result<Path, Error> {
 
 /// Address of the one function whose mangled name has all these parts.
 fn symbol(elf: &[u8], parts: &[&str]) -> Result<u32, Error> {
-    let file = object::File::parse(elf).map_err(|why| Error::Hub(format!("bootloader: {why}")))?;
+    let file = object::File::parse(elf).map_err(|why| Error::Campaign(format!("bootloader: {why}")))?;
     file.symbols()
         .filter(|symbol| symbol.size() > 0)
         .find(|symbol| {
@@ -153,12 +151,12 @@ fn symbol(elf: &[u8], parts: &[&str]) -> Result<u32, Error> {
             last && parts.iter().all(|part| name.contains(part))
         })
         .map(|symbol| symbol.address() as u32 & !1)
-        .ok_or_else(|| Error::Hub(format!("the bootloader has no function {}", parts.join("::"))))
+        .ok_or_else(|| Error::Campaign(format!("the bootloader has no function {}", parts.join("::"))))
 }
 
 /// Runs to a breakpoint at `address`.
 fn run_to(board: &mut Board, address: u32) -> Result<(), Error> {
-    let fault = |_| Error::Hub("the virtual board's debug registers cannot be written".to_owned());
+    let fault = |_| Error::Campaign("the virtual board's debug registers cannot be written".to_owned());
     let mut write = |at, value| board.debug_write(at, Size::Word, value).map_err(fault);
     write(DHCSR, DHCSR_KEY | 1)?;
     write(FP_CTRL, 3)?;
@@ -178,7 +176,7 @@ fn run_to(board: &mut Board, address: u32) -> Result<(), Error> {
             return Ok(());
         }
     }
-    Err(Error::Hub(format!("the bootloader never comes to {address:#x}")))
+    Err(Error::Campaign(format!("the bootloader never comes to {address:#x}")))
 }
 
 /// Takes breakpoints and debugger away and lets the core go on.

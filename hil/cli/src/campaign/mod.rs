@@ -38,6 +38,9 @@ pub struct PowercutArgs {
     /// What is cut
     #[arg(value_enum, default_value = "all")]
     pub target: Target,
+    /// Cut this bootloader (an ELF file with symbols) on the virtual board instead of the workspace's
+    #[arg(long, value_name = "ELF")]
+    pub bootloader: Option<PathBuf>,
     /// Repeat the campaign of this seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -90,11 +93,18 @@ pub struct GlitchArgs {
 pub fn powercut(workspace: &Workspace, args: &PowercutArgs) -> Result<CampaignReport, Error> {
     let threads = threads(args.threads);
     let mut rows = Vec::new();
+    if let Some(path) = &args.bootloader
+        && args.target != Target::Board
+    {
+        let why =
+            "a bootloader by itself runs on the virtual board alone; say `powercut board --bootloader`".to_owned();
+        return Err(Error::Artifact { path: path.clone(), why });
+    }
     if args.target != Target::Board {
         rows.extend(powercut_core::run(args.seed, threads, args.quick));
     }
     if args.target != Target::Core {
-        rows.extend(powercut_board::run(workspace, args.seed, threads, args.quick)?);
+        rows.extend(powercut_board::run(workspace, args, threads)?);
     }
     Ok(CampaignReport::new("powercut", args.seed, rows))
 }

@@ -45,14 +45,16 @@ pub(crate) enum End {
     Time,
 }
 
-impl Stage {
-    /// Builds the programs.
-    pub(crate) fn new(workspace: &Workspace) -> Result<Self, Error> {
-        let (programs, images) = scenario::programs(workspace)?;
-        Ok(Self::of(&programs, &images))
-    }
+/// Builds the programs; the bootloader is what the ELF file `bootloader` holds, if there is one.
+pub(crate) fn programs(workspace: &Workspace, bootloader: Option<&Path>) -> Result<(Programs, Images), Error> {
+    let (programs, images) = scenario::programs(workspace)?;
+    let Some(bootloader) = bootloader else { return Ok((programs, images)) };
+    let program = Program::read(bootloader)?;
+    Ok((Programs { bootloader_image: program.flat()?, bootloader: program.elf, ..programs }, images))
+}
 
-    /// With programs that are built already.
+impl Stage {
+    /// With these programs.
     pub(crate) fn of(programs: &Programs, images: &Images) -> Self {
         Self {
             bootloader: programs.bootloader.clone(),
@@ -62,16 +64,11 @@ impl Stage {
         }
     }
 
-    /// Builds the images, and takes the bootloader from the file `elf`.
-    pub(crate) fn with_bootloader(workspace: &Workspace, elf: &Path) -> Result<Self, Error> {
-        let program = Program::read(elf)?;
-        Ok(Self { bootloader_image: program.flat()?, bootloader: program.elf, ..Self::new(workspace)? })
-    }
-
     /// A board without supply: bootloader, `slot`, and a volume with these files.
     pub(crate) fn board(&self, slot: &[u8], files: &[(&str, &[u8])], seed: u64) -> Result<Board, Error> {
         let mut board = Board::new(BoardConfig { seed, flash_timing: true });
-        let volume = volume(files).map_err(|why| Error::Hub(format!("external flash cannot be filled: {why:?}")))?;
+        let volume =
+            volume(files).map_err(|why| Error::Campaign(format!("external flash cannot be filled: {why:?}")))?;
         board.preload_nvm(self.bootloader_image.0, &self.bootloader_image.1);
         board.preload_nvm(SLOT.start, slot);
         board.preload_nor(layout::STORE.start, &volume);
@@ -84,10 +81,11 @@ impl Stage {
         board.power_on();
         let end = run(&mut board, LONGEST, false);
         if end != End::Application {
-            return Err(Error::Hub(format!("the bootloader does not start 1.0.0: {end:?}")));
+            return Err(Error::Campaign(format!("the bootloader does not start 1.0.0: {end:?}")));
         }
         board.power_off();
-        let volume = volume(files).map_err(|why| Error::Hub(format!("external flash cannot be filled: {why:?}")))?;
+        let volume =
+            volume(files).map_err(|why| Error::Campaign(format!("external flash cannot be filled: {why:?}")))?;
         board.preload_nor(layout::STORE.start, &volume);
         board.take_events();
         Ok(board)

@@ -125,6 +125,13 @@ impl WeakWords {
         self.words.range(range).next().is_some()
     }
 
+    /// From the first to the last of the words in `range` that are not sound.
+    pub(crate) fn around(&self, range: Range<u32>) -> Option<Range<u32>> {
+        let mut addresses = self.words.range(range).map(|(addr, _)| *addr);
+        let first = addresses.next()?;
+        Some(first..addresses.next_back().unwrap_or(first) + WORD)
+    }
+
     /// The cells of the word at `addr` that holds `data`.
     pub(crate) fn cells(&self, addr: u32, data: u64) -> Weak {
         let sound = Weak { code: encode(data), unsteady: 0, unsteady_code: 0 };

@@ -24,6 +24,8 @@ use crate::scenario::{Images, offer};
 
 /// Operations of the download of which one cut is followed to the end of the update.
 const COMPLETED_ONE_IN: usize = 150;
+/// The same for the confirmation, in a quick look; else it is each.
+const CONFIRMED_ONE_IN: usize = 4;
 /// Virtual time that an update may take from its offer, cut or not.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Virtual time behind the end of the update, for what the application may still write.
@@ -41,6 +43,8 @@ struct Cut {
     operation: usize,
     tear: Tear,
     seed: u64,
+    /// It is to come to the update's end.
+    follow: bool,
 }
 
 /// What became of a cut.
@@ -76,8 +80,14 @@ pub(super) fn rows(
             // The confirmation is a handful of them.
             if operation % share == 0 || goal == Goal::Confirmation {
                 let (board, tear) = (rig.board().snapshot(), tear(operation, 0));
+                let one_in = match goal {
+                    Goal::Confirmation if share == 1 => 1,
+                    Goal::Confirmation => CONFIRMED_ONE_IN,
+                    _ => COMPLETED_ONE_IN,
+                };
+                let (seed, follow) = (seed ^ (operation as u64) << 16, operation % one_in == 0);
                 // Nobody listens only if a thread has panicked, which its end tells.
-                let _ = sender.send(Cut { board, goal, operation, tear, seed: seed ^ (operation as u64) << 16 });
+                let _ = sender.send(Cut { board, goal, operation, tear, seed, follow });
             }
         });
         drop(sender);
@@ -105,8 +115,7 @@ fn work(cuts: &Mutex<Receiver<Cut>>, stage: &Stage, programs: &Programs, images:
         let point = format!("{:?}, operation {} {:?}, seed {}", cut.goal, cut.operation, cut.tear, cut.seed);
         let told = |seen: Option<String>| seen.map(|seen| Broken { point: point.clone(), seen });
         cut.fall();
-        let follow = cut.goal == Goal::Confirmation || cut.operation % COMPLETED_ONE_IN == 0;
-        let fallen = follow.then(|| cut.board.snapshot());
+        let fallen = cut.follow.then(|| cut.board.snapshot());
         let ((what, broken, way), cpu_s) = cpu_time::of(|| {
             cut.board.power_on();
             start(cut.goal, stage, &mut cut.board, &known)
@@ -155,7 +164,8 @@ fn update(programs: &Programs, images: &Images, seed: u64, mut at: impl FnMut(&R
             last = Some(rig.now() + BEHIND);
         }
     }
-    last.map(|_| ()).ok_or_else(|| Error::Hub(format!("without a cut the update {}", state(&rig, deployment.as_ref()))))
+    last.map(|_| ())
+        .ok_or_else(|| Error::Campaign(format!("without a cut the update {}", state(&rig, deployment.as_ref()))))
 }
 
 /// Puts a board without supply onto a LAN with a hub that offers the update, and waits for its end.
@@ -170,7 +180,7 @@ fn complete(board: Board, programs: &Programs, images: &Images, seed: u64) -> Re
             return Ok(());
         }
     }
-    Err(Error::Hub(format!("after a cut the update {}", state(&rig, deployment.as_ref()))))
+    Err(Error::Campaign(format!("after a cut the update {}", state(&rig, deployment.as_ref()))))
 }
 
 /// Offers the update to a device that has reported to the hub; then, whether the hub has judged it a success, and the new
@@ -200,7 +210,7 @@ fn state(rig: &Rig, deployment: Option<&DeploymentId>) -> String {
 
 fn stuck(rig: &Rig) -> Result<(), Error> {
     match rig.stuck() {
-        Some(why) => Err(Error::Hub(format!("the virtual board stopped: {why:?}; {:?}", rig.log_tail(3)))),
+        Some(why) => Err(Error::Campaign(format!("the virtual board stopped: {why:?}; {:?}", rig.log_tail(3)))),
         None => Ok(()),
     }
 }

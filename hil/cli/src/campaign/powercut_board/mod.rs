@@ -16,13 +16,12 @@ use sim_base::Rng;
 use update_image::boot_record::Phase;
 use update_image::layout::{IMAGE_BIN, SLOT};
 
-use super::in_parallel;
 use super::report::{Broken, Row};
-use super::stage::{End, LONGEST, Stage, run as run_board};
+use super::stage::{self, End, LONGEST, Stage, run as run_board};
+use super::{PowercutArgs, in_parallel};
 use crate::artifacts::Workspace;
 use crate::bench::cpu_time;
 use crate::error::Error;
-use crate::scenario;
 use known::{Known, Way};
 use verdict::{Goal, boot_record};
 
@@ -30,10 +29,14 @@ use verdict::{Goal, boot_record};
 const TEARS: [Tear; 4] = [Tear::Prefix, Tear::Bits, Tear::Unsteady, Tear::Complete];
 /// Tears tried in each operation of an update: two of the four, by turns. Elsewhere it is one.
 const TEARS_EACH: usize = 2;
-/// Cuts at instants that the seed chooses.
-const INSTANTS: usize = 500;
+/// Cuts of an update at instants that the seed chooses.
+const INSTANTS: usize = 400;
+/// Such cuts that go to their end, whether the way is known or not, with contents of RAM of their own.
+const TO_THE_END: usize = 100;
 /// One in so many points of a quick look.
 const QUICK: usize = 40;
+/// The same of its instants, which find what takes long: erases.
+const QUICK_INSTANTS: usize = 8;
 /// Virtual time between two looks at a way without a cut.
 const LOOK: Duration = Duration::from_micros(100);
 /// Flash operations between two boards to start from.
@@ -46,6 +49,15 @@ enum Point {
     Operation(usize, Tear),
     /// After so many cycles.
     Cycle(u64),
+}
+
+/// What RAM holds when the supply comes back.
+#[derive(Clone, Copy)]
+enum Ram {
+    /// The same for all points, so that they can be compared.
+    Same,
+    /// Another for each.
+    Own,
 }
 
 /// What became of a point.
@@ -74,10 +86,11 @@ struct Walk<'a> {
 }
 
 /// Cuts each operation, and instants.
-pub(super) fn run(workspace: &Workspace, seed: u64, threads: usize, quick: bool) -> Result<Vec<Row>, Error> {
-    let (programs, images) = scenario::programs(workspace)?;
+pub(super) fn run(workspace: &Workspace, args: &PowercutArgs, threads: usize) -> Result<Vec<Row>, Error> {
+    let (programs, images) = stage::programs(workspace, args.bootloader.as_deref())?;
     let stage = Stage::of(&programs, &images);
-    let share = if quick { QUICK } else { 1 };
+    let seed = args.seed;
+    let share = if args.quick { QUICK } else { 1 };
     let start = stage.confirmed_board(&[(IMAGE_BIN, &stage.new)], seed)?;
     let walk = Walk { stage: &stage, goal: Goal::Update, seed };
     let mut rows = walk.rows("update", &start, threads, share)?;
@@ -98,13 +111,13 @@ fn before_rollback(mut board: Board) -> Result<Board, Error> {
         board.power_on();
         let end = run_board(&mut board, LONGEST, false);
         if end != End::Application {
-            return Err(Error::Hub(format!("the update does not start on trial: {end:?}")));
+            return Err(Error::Campaign(format!("the update does not start on trial: {end:?}")));
         }
         board.power_off();
     }
     let phase = boot_record(&board).phase;
     if phase != (Phase::Trial { starts: TRIAL_STARTS }) {
-        return Err(Error::Hub(format!("no rollback is due after {TRIAL_STARTS} starts on trial: {phase:?}")));
+        return Err(Error::Campaign(format!("no rollback is due after {TRIAL_STARTS} starts on trial: {phase:?}")));
     }
     board.take_events();
     Ok(board)
@@ -121,24 +134,28 @@ impl Walk<'_> {
         // Ways that are gone to their end, for the others to be compared with.
         let firsts: Vec<Point> =
             reference.boards.iter().map(|(begun, _)| Point::Operation(*begun, Tear::Complete)).collect();
-        let (row, ways) =
-            self.points(&mut workers, format!("board, {name}, to compare with"), &firsts, share, &nothing);
+        let name_of = |what: &str| format!("board, {name}, {what}");
+        let share_of_instants = share.min(QUICK_INSTANTS);
+        let (row, ways) = self.points(&mut workers, name_of("to compare with"), &firsts, share, &nothing, Ram::Same);
         let mut known = Known::nothing(&self.stage.bootloader);
         ways.iter().flatten().for_each(|way| known.learn(way));
         let mut rows = vec![row];
 
-        let (tears, instants) = if self.goal == Goal::Update { (TEARS_EACH, INSTANTS) } else { (1, INSTANTS / 5) };
+        // Of a rollback a part: the update's walk has been cut as often as it has operations, and more.
+        let (tears, part) = if self.goal == Goal::Update { (TEARS_EACH, 1) } else { (1, 5) };
         let operations: Vec<Point> = (0..reference.operations)
             .flat_map(|operation| (0..tears).map(move |turn| Point::Operation(operation, tear(operation, turn))))
             .collect();
-        let name_of = |what: &str| format!("board, {name}, {what}");
-        rows.push(self.points(&mut workers, name_of("each operation"), &operations, share, &known).0);
+        rows.push(self.points(&mut workers, name_of("each operation"), &operations, share, &known, Ram::Same).0);
         let mut rng = Rng::new(self.seed);
         let cycles = reference.cycles.clone();
-        let instants: Vec<Point> =
-            (0..instants).map(|_| Point::Cycle(cycles.start + rng.below(cycles.end - cycles.start))).collect();
-        // These all go to their end.
-        rows.push(self.points(&mut workers, name_of("any instant"), &instants, share, &nothing).0);
+        let mut instants = |count: usize| -> Vec<Point> {
+            (0..count).map(|_| Point::Cycle(cycles.start + rng.below(cycles.end - cycles.start))).collect()
+        };
+        let (joining, to_the_end) = (instants(INSTANTS / part), instants(TO_THE_END / part));
+        rows.push(self.points(&mut workers, name_of("any instant"), &joining, share_of_instants, &known, Ram::Same).0);
+        let name = name_of("any instant, to the end");
+        rows.push(self.points(&mut workers, name, &to_the_end, share_of_instants, &nothing, Ram::Own).0);
         Ok(rows)
     }
 
@@ -150,12 +167,13 @@ impl Walk<'_> {
         points: &[Point],
         share: usize,
         known: &Known,
+        ram: Ram,
     ) -> (Row, Vec<Option<Way>>) {
         let points: Vec<Point> = points.iter().copied().step_by(share).collect();
         eprintln!("{name}: {} points", points.len());
         let workers = workers.iter_mut().collect();
         let outcomes = in_parallel(workers, points.len(), |worker: &mut &mut Worker, n| {
-            worker.try_point(self, known, points[n], self.seed ^ (n as u64) << 16)
+            worker.try_point(self, known, points[n], self.seed ^ (n as u64) << 16, ram)
         });
         let (outcomes, ways): (Vec<_>, Vec<_>) = outcomes.into_iter().unzip();
         (row(name, outcomes), ways)
@@ -201,7 +219,7 @@ fn reference(start: &Board) -> Result<Reference, Error> {
             break;
         }
         if board.now() >= end || !board.is_powered() {
-            return Err(Error::Hub("a way does not come to its end on the virtual board".to_owned()));
+            return Err(Error::Campaign("a way does not come to its end on the virtual board".to_owned()));
         }
     }
     boards.retain(|(begun, _)| *begun < operations);
@@ -221,7 +239,14 @@ struct Worker {
 
 impl Worker {
     /// Cuts once, starts again, and looks at what there is.
-    fn try_point(&mut self, walk: &Walk<'_>, known: &Known, point: Point, seed: u64) -> (Outcome, Option<Way>) {
+    fn try_point(
+        &mut self,
+        walk: &Walk<'_>,
+        known: &Known,
+        point: Point,
+        seed: u64,
+        ram: Ram,
+    ) -> (Outcome, Option<Way>) {
         let Self { board, boards } = self;
         let ((what, broken, way), cpu_s) = cpu_time::of(|| {
             let mut rng = Rng::new(seed);
@@ -242,8 +267,10 @@ impl Worker {
                     board.cut_power_at_cycle(cycle);
                 }
             }
-            // The same RAM at power-on for all that are compared.
-            let ram = if matches!(point, Point::Operation(..)) { walk.seed } else { seed };
+            let ram = match ram {
+                Ram::Same => walk.seed,
+                Ram::Own => seed,
+            };
             restart(walk, board, known, ram)
         });
         let (boot, joined) = way.as_ref().map_or((Duration::ZERO, false), |way| (way.took, way.joined));

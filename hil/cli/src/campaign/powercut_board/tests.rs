@@ -10,7 +10,7 @@ use super::verdict::is_formatted;
 use super::*;
 use crate::artifacts::{self, Workspace};
 use crate::rig::Programs;
-use crate::scenario::Images;
+use crate::scenario::{self, Images};
 
 /// Operations before the end of an update, in the slot, at which it is cut.
 const IN_THE_SLOT: usize = 100;
@@ -31,14 +31,14 @@ fn a_way_that_is_known_ends_as_if_it_had_been_gone() {
 
     let nothing = Known::nothing(&stage.bootloader);
     let mut known = Known::nothing(&stage.bootloader);
-    let (first, way) = worker.try_point(&walk, &nothing, Point::Operation(cut, Tear::Complete), 7);
+    let (first, way) = worker.try_point(&walk, &nothing, Point::Operation(cut, Tear::Complete), 7, Ram::Same);
     assert!(first.broken.is_none() && !first.joined, "{:?}", first.broken);
     known.learn(&way.expect("a way that was gone to its end"));
     let mut joined = 0;
     for (n, tear) in TEARS.into_iter().enumerate() {
         let point = Point::Operation(cut + n, tear);
-        let (gone, _) = worker.try_point(&walk, &nothing, point, 8);
-        let (short, way) = worker.try_point(&walk, &known, point, 8);
+        let (gone, _) = worker.try_point(&walk, &nothing, point, 8, Ram::Same);
+        let (short, way) = worker.try_point(&walk, &known, point, 8, Ram::Same);
         assert_eq!((gone.what, short.what), ("on trial", "on trial"), "{point:?}");
         let apart = gone.boot.abs_diff(short.boot);
         assert!(apart < Duration::from_millis(1), "{point:?}: {:?}, {:?}", gone.boot, short.boot);

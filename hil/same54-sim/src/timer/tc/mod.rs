@@ -18,6 +18,7 @@ use crate::clocks::channel;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
+use crate::timer::conditions::Conditions;
 use crate::timer::counter::{Counter, Shape};
 
 const SWRST: u32 = 1;
@@ -185,70 +186,8 @@ impl Tc {
         self.counter.set_running(runs, now);
     }
 
-    /// When flag `flag` next rises after `after`.
-    fn flag_after(&self, flag: u32, after: Instant) -> Instant {
-        match flag {
-            OVF => self.counter.next_cycle(after),
-            MC0 if self.captures(0) => Instant::NEVER,
-            MC1 if self.captures(1) => Instant::NEVER,
-            MC0 => self.counter.next(u64::from(self.cc[0]), after),
-            _ => self.counter.next(u64::from(self.cc[1]), after),
-        }
-    }
-
-    /// Flags that matter each time they rise, whether they are up or not.
-    fn repeated(&self) -> u32 {
-        let update = self.ctrlb & ONESHOT != 0 || self.has_buffered();
-        let events = self.evctrl >> 8 & (OVF | MC0 | MC1);
-        events | if update { OVF } else { 0 } | if self.watched { OVF | MC0 | MC1 } else { 0 }
-    }
-
     fn has_buffered(&self) -> bool {
         self.ctrlb & LUPD == 0 && (self.perbuf.is_some() || self.ccbuf != [None; 2])
-    }
-
-    /// Lets everything happen that is due by `now`.
-    fn catch_up(&mut self, cx: &mut Context<'_>) {
-        while self.seen < cx.now {
-            let flags = [MC0, MC1, OVF].map(|flag| (self.flag_after(flag, self.seen), flag));
-            let Some(at) = flags.iter().map(|(at, _)| *at).min().filter(|at| *at <= cx.now) else { break };
-            if self.repeated() == 0 {
-                // Nothing depends on the order or on how often.
-                for (_, flag) in flags.iter().filter(|(at, _)| *at <= cx.now) {
-                    self.intflag |= flag;
-                }
-                break;
-            }
-            self.seen = at;
-            for (_, flag) in flags.iter().filter(|(when, _)| *when == at) {
-                self.happen(*flag, at, cx);
-            }
-        }
-        self.seen = self.seen.max(cx.now);
-    }
-
-    fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
-        if flag == OVF {
-            self.fold(at);
-        }
-        self.intflag |= flag;
-        self.requests |= flag;
-        if self.evctrl >> 8 & flag != 0 {
-            let line = match flag {
-                OVF => 0,
-                MC0 => 1,
-                _ => 2,
-            };
-            cx.event_out(GENERATOR + 3 * self.n as u8 + line);
-        }
-        if flag == OVF {
-            self.update();
-            if self.ctrlb & ONESHOT != 0 {
-                self.stopped = true;
-                self.counter.restart(at);
-            }
-            self.configure(at, cx);
-        }
     }
 
     /// An update condition: buffers go where they belong (48.6.2.6), unless LUPD.
@@ -267,15 +206,7 @@ impl Tc {
 
     /// Works out what comes next, after anything that it depends on changed.
     fn look_ahead(&mut self) {
-        let repeated = self.repeated();
-        self.due = self.upcoming(!self.intflag | repeated);
-        self.event_due = self.upcoming(self.inten & !self.intflag | repeated);
-    }
-
-    /// When the next of `flags` rises.
-    fn upcoming(&self, flags: u32) -> Instant {
-        let wanted = [OVF, MC0, MC1].into_iter().filter(|flag| flags & flag != 0);
-        wanted.map(|flag| self.flag_after(flag, self.seen)).min().unwrap_or(Instant::NEVER)
+        (self.due, self.event_due) = self.outlook(self.seen);
     }
 
     fn command(&mut self, command: u32, cx: &mut Context<'_>) {
@@ -448,6 +379,64 @@ impl Tc {
         let buffers = [self.perbuf, self.ccbuf[0], self.ccbuf[1]];
         let valid = (3..).zip(buffers).fold(0, |bits, (n, buffer)| bits | u32::from(buffer.is_some()) << n);
         u32::from(self.stopped || self.ctrla & ENABLE == 0) | u32::from(self.slave) << 1 | valid
+    }
+}
+
+impl Conditions for Tc {
+    fn flags(&self) -> impl Iterator<Item = u32> + use<> {
+        [MC0, MC1, OVF].into_iter()
+    }
+
+    fn flag_after(&self, flag: u32, after: Instant) -> Instant {
+        match flag {
+            OVF => self.counter.next_cycle(after),
+            MC0 if self.captures(0) => Instant::NEVER,
+            MC1 if self.captures(1) => Instant::NEVER,
+            MC0 => self.counter.next(u64::from(self.cc[0]), after),
+            _ => self.counter.next(u64::from(self.cc[1]), after),
+        }
+    }
+
+    fn repeated(&self) -> u32 {
+        let update = self.ctrlb & ONESHOT != 0 || self.has_buffered();
+        let events = self.evctrl >> 8 & (OVF | MC0 | MC1);
+        events | if update { OVF } else { 0 } | if self.watched { OVF | MC0 | MC1 } else { 0 }
+    }
+
+    fn interrupts(&self) -> (u32, u32) {
+        (self.intflag, self.inten)
+    }
+
+    fn raise(&mut self, flags: u32) {
+        self.intflag |= flags;
+    }
+
+    fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
+        if flag == OVF {
+            self.fold(at);
+        }
+        self.intflag |= flag;
+        self.requests |= flag;
+        if self.evctrl >> 8 & flag != 0 {
+            let line = match flag {
+                OVF => 0,
+                MC0 => 1,
+                _ => 2,
+            };
+            cx.event_out(GENERATOR + 3 * self.n as u8 + line);
+        }
+        if flag == OVF {
+            self.update();
+            if self.ctrlb & ONESHOT != 0 {
+                self.stopped = true;
+                self.counter.restart(at);
+            }
+            self.configure(at, cx);
+        }
+    }
+
+    fn seen(&mut self) -> &mut Instant {
+        &mut self.seen
     }
 }
 

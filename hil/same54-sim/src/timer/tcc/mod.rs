@@ -10,6 +10,7 @@
 //! and the filters of DRVCTRL. Assumed: while the counter is disabled, buffers are copied at once and outputs do what NRE
 //! and NRV say, as they do while it is stopped; what `output.rs` says of rare settings.
 
+mod input;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use sim_base::Instant;
 use crate::event::ResetCause;
 use crate::peripheral::{Context, Peripheral, Write};
 use crate::registers::Ledger;
+use crate::timer::conditions::Conditions;
 use crate::timer::counter::{Counter, Shape};
 use crate::timer::tc::DIVISORS;
 
@@ -192,78 +194,8 @@ impl Tcc {
         self.counter.set_running(runs, now);
     }
 
-    /// The flags that this instance has.
-    fn flags(&self) -> impl Iterator<Item = u32> + use<> {
-        [OVF, CNT].into_iter().chain((0..self.instance().channels as u32).map(|n| MC0 << n))
-    }
-
-    fn flag_after(&self, flag: u32, after: Instant) -> Instant {
-        match flag {
-            // 49.6.2.5: dual slopes overflow at the bottom, at the top, or at both.
-            OVF => match self.wave & 7 {
-                6 => self.counter.next_cycle(after).min(self.counter.next_top(after)),
-                7 => self.counter.next_top(after),
-                _ => self.counter.next_cycle(after),
-            },
-            CNT => self.counter.next_cycle(after),
-            _ => {
-                let n = (flag / MC0).trailing_zeros() as usize;
-                let value = u64::from((self.cc[n] & self.max()) >> self.fraction());
-                if self.captures(n) { Instant::NEVER } else { self.counter.next(value, after) }
-            }
-        }
-    }
-
     fn has_buffered(&self) -> bool {
         self.ctrlb & LUPD == 0 && (self.perbuf.is_some() || self.pattbuf.is_some() || self.ccbuf != [None; 6])
-    }
-
-    /// Flags that matter each time they rise, whether they are up or not.
-    fn repeated(&self) -> u32 {
-        let events = self.evctrl >> 8 & (OVF | CNT) | self.evctrl >> 8 & 0x3F_0000;
-        let update = self.ctrlb & ONESHOT != 0 || self.has_buffered();
-        events | if update { OVF } else { 0 } | if self.watched { OVF | 0x3F_0000 } else { 0 }
-    }
-
-    fn catch_up(&mut self, cx: &mut Context<'_>) {
-        while self.seen < cx.now {
-            let flags: Vec<_> = self.flags().map(|flag| (self.flag_after(flag, self.seen), flag)).collect();
-            let Some(at) = flags.iter().map(|(at, _)| *at).min().filter(|at| *at <= cx.now) else { break };
-            if self.repeated() == 0 {
-                for (_, flag) in flags.iter().filter(|(at, _)| *at <= cx.now) {
-                    self.intflag |= flag;
-                }
-                break;
-            }
-            self.seen = at;
-            for (_, flag) in flags.iter().filter(|(when, _)| *when == at) {
-                self.happen(*flag, at, cx);
-            }
-        }
-        self.seen = self.seen.max(cx.now);
-    }
-
-    fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
-        if flag == OVF {
-            self.fold(at);
-        }
-        self.intflag |= flag;
-        self.requests |= flag & (OVF | 0x3F_0000);
-        if self.evctrl >> 8 & flag != 0 {
-            let line = match flag {
-                OVF | TRG | CNT => flag.trailing_zeros(),
-                _ => 3 + (flag / MC0).trailing_zeros(),
-            };
-            cx.event_out(self.instance().generator + line as u8);
-        }
-        if flag == OVF {
-            self.update();
-            if self.ctrlb & ONESHOT != 0 {
-                self.stopped = true;
-                self.counter.restart(at);
-            }
-            self.configure(at, cx);
-        }
     }
 
     fn update(&mut self) {
@@ -280,15 +212,9 @@ impl Tcc {
         }
     }
 
+    /// Works out what comes next, after anything that it depends on changed.
     fn look_ahead(&mut self) {
-        let repeated = self.repeated();
-        self.due = self.upcoming(!self.intflag | repeated);
-        self.event_due = self.upcoming(self.inten & !self.intflag | repeated);
-    }
-
-    fn upcoming(&self, flags: u32) -> Instant {
-        let wanted = self.flags().filter(|flag| flags & flag != 0);
-        wanted.map(|flag| self.flag_after(flag, self.seen)).min().unwrap_or(Instant::NEVER)
+        (self.due, self.event_due) = self.outlook(self.seen);
     }
 
     fn retrigger(&mut self, cx: &mut Context<'_>) {
@@ -320,109 +246,6 @@ impl Tcc {
         self.cc[n] = (value as u32) << self.fraction();
         self.intflag |= flag;
         self.requests |= flag;
-    }
-
-    /// A step by an event, up or down.
-    fn count_event(&mut self, down: bool, cx: &mut Context<'_>) {
-        let falling = self.counter.is_falling(cx.now);
-        let wrapped = if down == falling {
-            self.counter.step()
-        } else {
-            let (value, top) = (self.counter.value(cx.now), self.top());
-            let next = if down { value.checked_sub(1).unwrap_or(top) } else { (value + 1) % (top + 1) };
-            self.counter.set_value(next, cx.now);
-            next == if down { top } else { 0 }
-        };
-        self.toggle();
-        if wrapped {
-            self.happen(OVF, cx.now, cx);
-        }
-        let value = self.counter.value(cx.now);
-        for n in (0..self.instance().channels).filter(|n| !self.captures(*n)).collect::<Vec<_>>() {
-            if value == u64::from(self.cc[n] & self.max()) >> self.fraction() {
-                self.happen(MC0 << n, cx.now, cx);
-            }
-        }
-    }
-
-    /// Input event `n`, 0 or 1, after its inversion.
-    fn input(&mut self, n: usize, rises: bool, cx: &mut Context<'_>) {
-        let value = self.counter.value(cx.now);
-        match (n, self.action(n), rises) {
-            (_, 1, true) => self.retrigger(cx),
-            (0, 2 | 4, true) => self.count_event(false, cx),
-            (0, 3, true) => self.stopped = false,
-            (0, 5, _) => self.halted = !rises,
-            (0, 6, true) => (0..6).for_each(|n| self.capture(n, value)),
-            (1, 2, _) => self.ctrlb = self.ctrlb & !DIR | u32::from(rises),
-            (1, 3, true) => self.stopped = true,
-            (1, 4, true) => self.count_event(true, cx),
-            (1, action @ (5 | 6), true) => {
-                self.capture(action as usize - 5, value);
-                self.counter.restart(cx.now);
-            }
-            (1, action @ (5 | 6), false) => self.capture(6 - action as usize, value),
-            (_, 7, true) => {
-                // 49.6.3.6: a non-recoverable fault stops the counter until software clears the state.
-                self.faults |= 1 << (10 + n) | 1 << (FAULT_0 as usize + n);
-                self.intflag |= 1 << (FAULT_0 as usize + n);
-                self.stopped = true;
-            }
-            (_, 7, false) => self.faults &= !(1 << (10 + n)),
-            _ => {}
-        }
-    }
-
-    /// A recoverable fault (49.6.3.5): A comes from match event 0, B from match event 1.
-    fn fault(&mut self, n: usize, rises: bool, cx: &mut Context<'_>) {
-        let control = self.fctrl[n];
-        let (input, state) = (1 << (8 + n), 1 << (FAULT_A as usize + n));
-        let halt = control >> 8 & 3;
-        if !rises {
-            self.faults &= !input;
-            // A hardware halt ends with its input.
-            if halt == 1 {
-                self.halted = false;
-                self.faults &= !state;
-            }
-            return;
-        }
-        self.faults |= input | state;
-        self.intflag |= state;
-        if control >> 7 & 1 != 0 {
-            self.retrigger(cx);
-        }
-        match halt {
-            1 | 2 => self.halted = true,
-            3 => self.stopped = true,
-            _ => {}
-        }
-        if control >> 12 & 7 == 1 {
-            let value = self.counter.value(cx.now);
-            self.capture((control >> 10 & 3) as usize, value);
-        }
-    }
-
-    fn event(&mut self, user: usize, rises: bool, cx: &mut Context<'_>) {
-        if self.ctrla & ENABLE == 0 {
-            return;
-        }
-        self.catch_up(cx);
-        self.fold(cx.now);
-        match user - self.instance().user {
-            n @ (0 | 1) => self.input(n, rises ^ (self.evctrl >> (12 + n) & 1 != 0), cx),
-            n => {
-                let n = n - 2;
-                if n < 2 && self.fctrl[n] & 3 != 0 {
-                    self.fault(n, rises, cx);
-                } else if rises && self.evctrl >> (16 + n) & 1 != 0 {
-                    let value = self.counter.value(cx.now);
-                    self.capture(n, value);
-                }
-            }
-        }
-        self.configure(cx.now, cx);
-        self.look_ahead();
     }
 
     fn write_ctrla(&mut self, w: Write, cx: &mut Context<'_>) {
@@ -540,6 +363,70 @@ impl Tcc {
             self.copy_buffers();
         }
         self.configure(cx.now, cx);
+    }
+}
+
+impl Conditions for Tcc {
+    fn flags(&self) -> impl Iterator<Item = u32> + use<> {
+        [OVF, CNT].into_iter().chain((0..self.instance().channels as u32).map(|n| MC0 << n))
+    }
+
+    fn flag_after(&self, flag: u32, after: Instant) -> Instant {
+        match flag {
+            // 49.6.2.5: dual slopes overflow at the bottom, at the top, or at both.
+            OVF => match self.wave & 7 {
+                6 => self.counter.next_cycle(after).min(self.counter.next_top(after)),
+                7 => self.counter.next_top(after),
+                _ => self.counter.next_cycle(after),
+            },
+            CNT => self.counter.next_cycle(after),
+            _ => {
+                let n = (flag / MC0).trailing_zeros() as usize;
+                let value = u64::from((self.cc[n] & self.max()) >> self.fraction());
+                if self.captures(n) { Instant::NEVER } else { self.counter.next(value, after) }
+            }
+        }
+    }
+
+    fn repeated(&self) -> u32 {
+        let events = self.evctrl >> 8 & (OVF | CNT) | self.evctrl >> 8 & 0x3F_0000;
+        let update = self.ctrlb & ONESHOT != 0 || self.has_buffered();
+        events | if update { OVF } else { 0 } | if self.watched { OVF | 0x3F_0000 } else { 0 }
+    }
+
+    fn interrupts(&self) -> (u32, u32) {
+        (self.intflag, self.inten)
+    }
+
+    fn raise(&mut self, flags: u32) {
+        self.intflag |= flags;
+    }
+
+    fn happen(&mut self, flag: u32, at: Instant, cx: &mut Context<'_>) {
+        if flag == OVF {
+            self.fold(at);
+        }
+        self.intflag |= flag;
+        self.requests |= flag & (OVF | 0x3F_0000);
+        if self.evctrl >> 8 & flag != 0 {
+            let line = match flag {
+                OVF | TRG | CNT => flag.trailing_zeros(),
+                _ => 3 + (flag / MC0).trailing_zeros(),
+            };
+            cx.event_out(self.instance().generator + line as u8);
+        }
+        if flag == OVF {
+            self.update();
+            if self.ctrlb & ONESHOT != 0 {
+                self.stopped = true;
+                self.counter.restart(at);
+            }
+            self.configure(at, cx);
+        }
+    }
+
+    fn seen(&mut self) -> &mut Instant {
+        &mut self.seen
     }
 }
 

@@ -1,4 +1,4 @@
-//! The campaign of faults notices when what stands against them is taken away.
+//! The campaigns on the virtual board notice when what stands against faults and power cuts is taken away.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,11 @@ struct Mutation {
     to: &'static str,
 }
 
+const INSTALL: &str = "bootloader/core/src/install.rs";
 const RELEASE: &str = "bootloader/core/src/release.rs";
 const MAIN: &str = "bootloader/same54-xpro/src/main.rs";
 
-const MUTATIONS: [Mutation; 3] = [
+const AGAINST_FAULTS: [Mutation; 3] = [
     Mutation {
         protection: "the slot is verified a second time",
         file: RELEASE,
@@ -40,33 +41,76 @@ const MUTATIONS: [Mutation; 3] = [
     },
 ];
 
+const AGAINST_POWER_CUTS: [Mutation; 2] = [
+    Mutation {
+        protection: "files are settled before they are relied on",
+        file: "bootloader/store/src/store.rs",
+        from: "        if self.settled {\n            return Ok(());\n        }\n        // Its highest",
+        to: "        if self.faults == 0 {\n            return Ok(());\n        }\n        // Its highest",
+    },
+    Mutation {
+        protection: "the running image is kept before the slot is erased",
+        file: INSTALL,
+        from: "self.store().and_then(Store::settle).and_then(|()| self.keep_fallback(slot));",
+        to: "self.store().and_then(Store::settle);",
+    },
+];
+
 #[test]
 fn a_bootloader_with_one_protection_less_starts_a_forged_image() {
-    let copy = Copy::new(&artifacts::root(), &Path::new(env!("CARGO_TARGET_TMPDIR")).join("glitch"));
-    assert_eq!(forged_starts(&copy.build()), 0, "unchanged");
-    for mutation in &MUTATIONS {
+    each_is_noticed("glitch", &AGAINST_FAULTS, forged_starts);
+}
+
+#[test]
+fn a_bootloader_with_one_protection_less_does_not_survive_power_cuts() {
+    each_is_noticed("powercut", &AGAINST_POWER_CUTS, broken_rules);
+}
+
+/// Takes one protection after the other away from a copy of the sources, in a folder called `name`; `seen` counts what must
+/// not be, with the bootloader that was built from them.
+fn each_is_noticed(name: &str, mutations: &[Mutation], seen: fn(&Path) -> u64) {
+    let copy = Copy::new(&artifacts::root(), &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+    assert_eq!(seen(&copy.build()), 0, "unchanged");
+    let mut unnoticed = Vec::new();
+    for mutation in mutations {
         let path = copy.source.join(mutation.file);
         let original = fs::read_to_string(&path).expect("a copied source");
         assert_eq!(original.matches(mutation.from).count(), 1, "{}: {}", mutation.protection, mutation.file);
         fs::write(&path, original.replacen(mutation.from, mutation.to, 1)).expect("the copy is writable");
         let bootloader = copy.build();
         fs::write(&path, original).expect("the copy is writable");
-        assert_ne!(forged_starts(&bootloader), 0, "nobody notices that this is missing: {}", mutation.protection);
+        if seen(&bootloader) == 0 {
+            unnoticed.push(mutation.protection);
+        }
     }
+    assert_eq!(unnoticed, Vec::<&str>::new(), "protections whose absence nobody notices");
 }
 
 /// Attacks a forged image in the slot; how often it was started.
 fn forged_starts(bootloader: &Path) -> u64 {
+    let rows = rows(&["glitch", "slot"], bootloader);
+    rows.iter().filter_map(|row| row["outcomes"]["forged image"].as_u64()).sum()
+}
+
+/// Cuts power; how many points broke a rule.
+fn broken_rules(bootloader: &Path) -> u64 {
+    let rows = rows(&["powercut", "board"], bootloader);
+    rows.iter().map(|row| row["failures"].as_array().map_or(0, Vec::len) as u64).sum()
+}
+
+/// What a campaign finds in a quick look at this bootloader.
+fn rows(campaign: &[&str], bootloader: &Path) -> Vec<Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_hil"))
-        .args(["glitch", "slot", "--quick", "--json", "--bootloader"])
+        .args(campaign)
+        .args(["--quick", "--json", "--bootloader"])
         .arg(bootloader)
         .output()
         .expect("hil starts");
     let told = || String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {}", told()));
-    let rows = report["rows"].as_array().expect("rows");
-    assert!(!rows.is_empty() && rows.iter().all(|row| row["points"].as_u64() > Some(0)), "{report}");
-    rows.iter().filter_map(|row| row["outcomes"]["forged image"].as_u64()).sum()
+    let rows = report["rows"].as_array().expect("rows").clone();
+    assert!(rows.iter().any(|row| row["points"].as_u64() > Some(0)), "{report}");
+    rows
 }
 
 /// The crates that the bootloader is made of, apart from those that are being worked on.
