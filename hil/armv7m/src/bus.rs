@@ -81,8 +81,8 @@ pub trait Bus {
     }
 
     /// The cycles that a touch of a line in `code`, a range of addresses, waits at most, as long as it does nothing else
-    /// but lose other lines. With `None`, code that is not resident is executed one instruction at a time. When it changes to that, or to more,
-    /// the bus says [`Lost::Anything`](crate::Lost::Anything) or its owner calls
+    /// but lose other lines. With `None`, code that is not resident is executed one instruction at a time. When it changes
+    /// to that, or to more, the bus says [`Lost::Anything`](crate::Lost::Anything) or its owner calls
     /// [`Cpu::forget_lines`](crate::Cpu::forget_lines).
     fn longest_wait(&self, code: &Range<u32>) -> Option<u32> {
         let _ = code;

@@ -96,8 +96,7 @@ pub fn powercut(workspace: &Workspace, args: &PowercutArgs) -> Result<CampaignRe
     if let Some(path) = &args.bootloader
         && args.target != Target::Board
     {
-        let why =
-            "a bootloader by itself runs on the virtual board alone; say `powercut board --bootloader`".to_owned();
+        let why = "a bootloader by itself runs on the virtual board alone; say `hil powercut board` with it".to_owned();
         return Err(Error::Artifact { path: path.clone(), why });
     }
     if args.target != Target::Board {

@@ -141,7 +141,7 @@ impl Walk<'_> {
         ways.iter().flatten().for_each(|way| known.learn(way));
         let mut rows = vec![row];
 
-        // Of a rollback a part: the update's walk has been cut as often as it has operations, and more.
+        // Fewer of a rollback, whose copy into the slot is the update's.
         let (tears, part) = if self.goal == Goal::Update { (TEARS_EACH, 1) } else { (1, 5) };
         let operations: Vec<Point> = (0..reference.operations)
             .flat_map(|operation| (0..tears).map(move |turn| Point::Operation(operation, tear(operation, turn))))
